@@ -1,0 +1,5 @@
+"""The fleet in admin: one module a record."""
+
+from fleet.admin import deployments, join_tokens, models, replicas, workers
+
+__all__ = ["deployments", "join_tokens", "models", "replicas", "workers"]

@@ -1,0 +1,124 @@
+"""Join tokens in admin: issued here, shown once with the command to paste, revoked here."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from fleet.admin.live import badge, leave_dialog
+from fleet.enrolment import issue_join_token
+from fleet.models import JoinToken
+
+HOURS = [(1, _("1 hour")), (24, _("1 day")), (7 * 24, _("7 days")), (30 * 24, _("30 days"))]
+
+
+class IssueJoinTokenForm(forms.ModelForm):
+    valid_for = forms.TypedChoiceField(
+        label=_("valid for"), choices=HOURS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
+    )
+
+    class Meta:
+        model = JoinToken
+        fields = ("name", "max_uses")
+        help_texts: ClassVar = {
+            "name": _("For whom or what it is, such as “GPU box in room 4”."),
+            "max_uses": _("How many machines may join with it. Empty: no limit."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["max_uses"].initial = 1
+
+
+@admin.register(JoinToken)
+class JoinTokenAdmin(ModelAdmin):
+    list_display = ("name", "hint", "state", "uses", "expires_at", "created_by", "created_at")
+    list_select_related = ("created_by",)
+    search_fields = ("name", "hint")
+    add_fieldsets = ((None, {"fields": ("name", "valid_for", "max_uses")}),)
+    fields = ("name", "hint", "state", "uses", "expires_at", "created_by", "created_at", "revoked_at")
+    readonly_fields = fields[1:]
+    actions_detail: ClassVar = ["revoke"]
+    actions_row: ClassVar = ["revoke"]
+
+    @display(description=_("state"))
+    def state(self, token: JoinToken) -> SafeString:
+        if token.revoked_at:
+            return badge(pgettext("token", "revoked"), "danger")
+        if token.expires_at <= now():
+            return badge(pgettext("token", "expired"), "warning")
+        if token.max_uses is not None and token.num_uses >= token.max_uses:
+            return badge(pgettext("token", "used up"), "neutral")
+        return badge(pgettext("token", "usable"), "success")
+
+    @display(description=_("used"), ordering="num_uses")
+    def uses(self, token: JoinToken) -> str:
+        return f"{token.num_uses} / {token.max_uses if token.max_uses is not None else '∞'}"
+
+    @action(
+        description=_("Revoke"),
+        permissions=["change"],
+        icon="block",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Revoke this join token?"),
+            "description": _("No machine can join with it any more. Workers that joined stay."),
+            "form_submit_text": _("Revoke"),
+        },
+    )
+    def revoke(self, request: HttpRequest, form: forms.Form, object_id: str) -> HttpResponse:
+        token = JoinToken.objects.get(pk=object_id)
+        if token.revoke():
+            self.log_change(request, token, gettext("Revoked."))
+            messages.success(request, gettext("The join token is revoked."))
+        return leave_dialog(request, reverse("admin:fleet_jointoken_changelist"))
+
+    def get_form(self, request: HttpRequest, obj: JoinToken | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = IssueJoinTokenForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: JoinToken | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: JoinToken, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        assert request.user.is_authenticated
+        token, text = issue_join_token(
+            obj.name,
+            lifetime=timedelta(hours=form.cleaned_data["valid_for"]),
+            max_uses=obj.max_uses,
+            created_by=request.user,
+        )
+        # The text is for response_add, on this object only: it is written nowhere.
+        vars(obj).update(vars(token), issued_secret=text)
+
+    def response_add(self, request: HttpRequest, obj: JoinToken, post_url_continue: str | None = None) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Add a worker"),
+            "token": obj,
+            "server": request.build_absolute_uri("/").rstrip("/"),
+            # A worker listens to its own machine only, unless told otherwise.
+            "is_remote": request.get_host().rsplit(":", 1)[0] not in ("127.0.0.1", "localhost", "[::1]"),
+            "secret": vars(obj)["issued_secret"],
+            "opts": self.opts,
+            "list_url": reverse("admin:fleet_jointoken_changelist"),
+        }
+        response = TemplateResponse(request, "fleet/join_token_issued.html", context)
+        response["Cache-Control"] = "no-store"
+        return response

@@ -1,0 +1,63 @@
+"""Who dials in: a machine with a join token, or a worker with its credential. Both as `Authorization: Bearer`."""
+
+import logging
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from fleet.enrolment import usable_join_token
+from fleet.errors import CredentialRefused, WorkerRevoked
+from fleet.models import Worker
+from protocol.tokens import TokenKind, hash_token, is_well_formed
+
+logger = logging.getLogger(__name__)
+
+
+class _BearerAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[None, object]:
+        try:
+            return None, self.credential(_bearer_token(request))
+        except CredentialRefused as refused:
+            logger.warning("Refused %s from %s: %s", request.path, request.META.get("REMOTE_ADDR"), refused)
+            raise
+
+    def credential(self, token: str) -> object:
+        """What `request.auth` becomes. Raises CredentialRefused."""
+        raise NotImplementedError
+
+
+class JoinTokenAuthentication(_BearerAuthentication):
+    """`request.auth` is the text of a join token that is usable at this moment."""
+
+    def credential(self, token: str) -> str:
+        usable_join_token(token)
+        return token
+
+
+class WorkerAuthentication(_BearerAuthentication):
+    """`request.auth` is the worker."""
+
+    def credential(self, token: str) -> Worker:
+        if not is_well_formed(token, TokenKind.WORKER_CREDENTIAL):
+            raise CredentialRefused("This is not a worker's credential. Enrol with a join token first.")
+        worker = Worker.objects.filter(credential_hash=hash_token(token)).first()
+        if worker is None:
+            raise CredentialRefused("This credential is unknown here. Enrol again with a join token of this server.")
+        if worker.revoked_at:
+            raise WorkerRevoked(f"The administrator has revoked the worker “{worker.name}”.")
+        return worker
+
+
+class HasCredential(BasePermission):
+    """Nothing here answers to strangers."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return request.auth is not None
+
+
+def _bearer_token(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise CredentialRefused("A credential is needed: send it as “Authorization: Bearer ...”.")
+    return token.strip()

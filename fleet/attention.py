@@ -1,0 +1,132 @@
+"""Rule: what in the fleet a person must look at, each with its cause and the one thing to do about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from fleet.models import WorkerState
+from fleet.overview import LOST, UNPLACED, DeploymentView, Overview, WorkerView
+from protocol.control import ReplicaPhase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not well. `tone` is danger, warning or info."""
+
+    tone: str
+    title: str
+    cause: str
+    action: str
+    """What the link says; `url` is where it leads."""
+    url: str
+    since: datetime | None = None
+
+
+def findings(overview: Overview) -> list[Finding]:
+    """What needs attention, the worst first; empty when the fleet is well."""
+    found = [*_first_steps(overview), *_workers(overview), *_deployments(overview)]
+    return sorted(found, key=lambda finding: ("danger", "warning", "info").index(finding.tone))
+
+
+def _first_steps(overview: Overview) -> Iterator[Finding]:
+    if not overview.members:
+        yield Finding(
+            tone="info",
+            title=_("No worker has joined yet"),
+            cause=_("Models run on workers. A join token lets a machine become one."),
+            action=_("Issue a join token"),
+            url=reverse("admin:fleet_jointoken_add"),
+        )
+    if not overview.deployments:
+        yield Finding(
+            tone="info",
+            title=_("No model is deployed"),
+            cause=_("Callers and chats have nothing to talk to until a model runs somewhere."),
+            action=_("Deploy a model"),
+            url=reverse("admin:fleet_deployment_add"),
+        )
+
+
+def _workers(overview: Overview) -> Iterator[Finding]:
+    for worker in overview.members:
+        if worker.state is WorkerState.SILENT:
+            yield _silent(worker)
+
+
+def _silent(worker: WorkerView) -> Finding:
+    lost = sorted({replica.model for replica in worker.replicas})
+    effect = _("Its replicas get no traffic: %(models)s.") % {"models": ", ".join(lost)} if lost else ""
+    advice = _("See whether the machine is up and “python -m workers” runs there.")
+    return Finding(
+        tone="danger" if lost else "warning",
+        title=_("Worker %(name)s is silent") % {"name": worker.name},
+        cause=f"{effect} {advice}".strip(),
+        action=_("Open the worker"),
+        url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
+        since=worker.last_heartbeat_at,
+    )
+
+
+def _deployments(overview: Overview) -> Iterator[Finding]:
+    for deployment in overview.deployments:
+        is_short = deployment.num_ready < deployment.num_wanted
+        # What is loading is on its way, and what is lost was said of its worker already.
+        if is_short and deployment.phase not in (ReplicaPhase.LOADING, ReplicaPhase.PENDING, LOST):
+            yield _short(deployment, overview)
+
+
+def _short(deployment: DeploymentView, overview: Overview) -> Finding:
+    title = _("%(model)s: %(ready)d of %(wanted)d replicas ready") % {
+        "model": deployment.model,
+        "ready": deployment.num_ready,
+        "wanted": deployment.num_wanted,
+    }
+    return Finding(
+        tone="warning" if deployment.num_ready else "danger",
+        title=title,
+        cause=shortfall(deployment, overview),
+        action=_("Open the deployment"),
+        url=reverse("admin:fleet_deployment_change", args=[deployment.deployment_id]),
+    )
+
+
+def shortfall(deployment: DeploymentView, overview: Overview) -> str:
+    """Why fewer replicas are ready than wanted, in a sentence; empty when all are."""
+    if deployment.num_ready >= deployment.num_wanted:
+        return ""
+    for replica in deployment.replicas:
+        if replica.phase == ReplicaPhase.FAILED:
+            return _("It failed on %(worker)s: %(error)s The worker tries again by itself.") % {
+                "worker": replica.worker_name,
+                "error": _sentence(replica.error),
+            }
+        if replica.phase == LOST:
+            return _("Its worker %(worker)s is silent.") % {"worker": replica.worker_name}
+        if replica.phase == ReplicaPhase.DRAINING:
+            return _("It is being drained on %(worker)s.") % {"worker": replica.worker_name}
+    return _no_place(deployment, overview) if deployment.phase == UNPLACED else ""
+
+
+def _no_place(deployment: DeploymentView, overview: Overview) -> str:
+    if deployment.pinned_worker:
+        state = next((w.badge.text for w in overview.members if w.name == deployment.pinned_worker), _("revoked"))
+        return _("It must run on %(worker)s, which is %(state)s.") % {
+            "worker": deployment.pinned_worker,
+            "state": state,
+        }
+    if any(worker.state is WorkerState.ALIVE and not worker.is_cordoned for worker in overview.members):
+        return _(
+            "It has no place yet, though a worker could take it. If this stays, see whether the task processes run."
+        )
+    if not overview.members:
+        return _("No worker has joined to run it.")
+    states = ", ".join(f"{worker.name}: {worker.badge.text}" for worker in overview.members[:5])
+    return _("No worker can take it now (%(states)s).") % {"states": states}
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split()) or _("no reason given")
+    return text if text.endswith((".", "。", "!")) else f"{text}."

@@ -1,0 +1,89 @@
+"""How a machine becomes a worker: it trades the join token that an administrator issued for its own credential."""
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.timezone import now
+
+from fleet.addresses import PinnedAddress, pin
+from fleet.errors import JoinTokenRefused
+from fleet.models import JoinToken, Worker
+from protocol.codec import to_builtins
+from protocol.control import Enrolled, Enrolment
+from protocol.tokens import TokenKind, hash_token, is_well_formed, make_token, token_hint
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+logger = logging.getLogger(__name__)
+
+
+def issue_join_token(
+    name: str, *, lifetime: timedelta, max_uses: int | None, created_by: "AbstractBaseUser | None"
+) -> tuple[JoinToken, str]:
+    """A new join token and its text, which is shown this once. `max_uses` None: as often as wanted until it expires."""
+    text = make_token(TokenKind.JOIN_TOKEN)
+    token = JoinToken.objects.create(
+        name=name,
+        token_hash=hash_token(text),
+        hint=token_hint(text),
+        expires_at=now() + lifetime,
+        max_uses=max_uses,
+        created_by_id=created_by.pk if created_by else None,
+    )
+    return token, text
+
+
+def usable_join_token(text: str) -> JoinToken:
+    """The row of this token. Raises JoinTokenRefused, which says why."""
+    if not is_well_formed(text, TokenKind.JOIN_TOKEN):
+        raise JoinTokenRefused("This is not a join token. Issue one in the admin and paste it whole.")
+    token = JoinToken.objects.filter(token_hash=hash_token(text)).first()
+    if token is None:
+        raise JoinTokenRefused("This join token is unknown here. Issue one in the admin of this server.")
+    if why := _why_unusable(token):
+        raise JoinTokenRefused(f"The join token “{token.name}” {why}. Issue another one in the admin.")
+    return token
+
+
+def enrol(token_text: str, enrolment: Enrolment) -> Enrolled:
+    """The new worker's id and credential, against one use of the token. Raises JoinTokenRefused, AddressRefused."""
+    token = usable_join_token(token_text)
+    address = pin(enrolment.address, settings.WORKER_NETWORKS)
+    credential = make_token(TokenKind.WORKER_CREDENTIAL)
+    with transaction.atomic():
+        if not JoinToken.objects.filter(pk=token.pk).take_use():
+            raise JoinTokenRefused(f"The join token “{token.name}” is used up. Issue another one in the admin.")
+        worker = _make_worker(enrolment, token=token, address=address, credential=credential)
+    logger.info("%s joined from %s with the join token “%s”.", worker.name, worker.address, token.name)
+    return Enrolled(
+        worker_id=str(worker.pk),
+        credential=credential,
+        heartbeat_interval_s=settings.HEARTBEAT_INTERVAL.total_seconds(),
+    )
+
+
+def _why_unusable(token: JoinToken) -> str | None:
+    if token.revoked_at:
+        return "was revoked"
+    if token.expires_at <= now():
+        return "has expired"
+    if token.max_uses is not None and token.num_uses >= token.max_uses:
+        return "is used up"
+    return None
+
+
+def _make_worker(enrolment: Enrolment, *, token: JoinToken, address: PinnedAddress, credential: str) -> Worker:
+    return Worker.objects.create(
+        name=enrolment.name,
+        address=address.url,
+        pinned_ip=address.ip,
+        credential_hash=hash_token(credential),
+        gateway_secret=enrolment.gateway_secret,
+        join_token=token,
+        hardware=to_builtins(enrolment.hardware),
+        software_version=enrolment.software_version,
+    )

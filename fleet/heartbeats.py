@@ -1,0 +1,114 @@
+"""What a worker tells every few seconds, recorded; and the answer: what it should run."""
+
+import logging
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils.timezone import now
+
+from fleet.addresses import pin
+from fleet.errors import HeartbeatReplayed, WorkerRevoked
+from fleet.models import Replica, Worker, WorkerState
+from fleet.reconciler import reconcile
+from protocol.codec import to_builtins
+from protocol.control import DesiredReplica, DesiredState, Heartbeat, ReplicaPhase, ReplicaStatus
+
+logger = logging.getLogger(__name__)
+
+_OBSERVED = (
+    "phase",
+    "progress",
+    "error",
+    "num_running",
+    "num_waiting",
+    "context_length",
+    "capabilities",
+    "observed_at",
+)
+
+
+def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
+    """Store the observed state; what the worker should run. `worker` is the row as it was before this beat.
+
+    Raises HeartbeatReplayed for a beat that is not newer than the last one, AddressRefused, WorkerRevoked.
+    """
+    with transaction.atomic():
+        _record_worker(worker, beat)
+        _record_replicas(worker, beat)
+    if worker.state is WorkerState.SILENT or worker.is_draining != beat.is_draining:
+        # It has just become able to take replicas, or wants to be rid of them: the next task run would be late.
+        reconcile()
+    return desired_state(worker)
+
+
+def desired_state(worker: Worker) -> DesiredState:
+    """All that this worker should run."""
+    replicas = worker.replicas.desired().select_related("deployment__model")
+    return DesiredState(
+        replicas=[
+            DesiredReplica(replica_id=str(replica.pk), model=replica.deployment.model.name, **replica.spec)
+            for replica in replicas
+        ],
+        heartbeat_interval_s=settings.HEARTBEAT_INTERVAL.total_seconds(),
+    )
+
+
+def mark_lost() -> int:
+    """Start the clock for workers that have fallen silent; how many did since the last time.
+
+    They get no traffic as soon as they are silent, marked or not. The mark says since when this server, being up
+    itself, has missed them: see Worker.lost_at.
+    """
+    heard_long_ago = Q(last_heartbeat_at__lt=now() - settings.SILENT_AFTER)
+    silent = Worker.objects.filter(heard_long_ago, revoked_at=None, lost_at=None)
+    for worker in silent:
+        logger.warning("Worker %s has been silent since %s.", worker.name, worker.last_heartbeat_at)
+    return Worker.objects.filter(heard_long_ago, pk__in=[worker.pk for worker in silent]).update(lost_at=now())
+
+
+def _record_worker(worker: Worker, beat: Heartbeat) -> None:
+    observed = {
+        "boot_id": beat.boot_id,
+        "sequence": beat.sequence,
+        "is_draining": beat.is_draining,
+        "hardware": to_builtins(beat.hardware),
+        "software_version": beat.software_version,
+        "last_heartbeat_at": now(),
+        "lost_at": None,
+    }
+    if beat.address.rstrip("/") != worker.address:
+        address = pin(beat.address, settings.WORKER_NETWORKS)
+        observed |= {"address": address.url, "pinned_ip": address.ip}
+    row = Worker.objects.filter(pk=worker.pk)
+    is_newer = ~Q(boot_id=beat.boot_id) | Q(sequence__lt=beat.sequence)
+    if row.filter(is_newer, revoked_at=None).update(**observed):
+        return
+    if row.filter(revoked_at=None).exists():
+        raise HeartbeatReplayed(f"Heartbeat {beat.sequence} of this start of the worker has been recorded before.")
+    raise WorkerRevoked("The administrator has revoked this worker.")
+
+
+def _record_replicas(worker: Worker, beat: Heartbeat) -> None:
+    """Only this worker's own rows are touched, whatever it reports; what it does not know as desired it unloads."""
+    reported = {status.replica_id: status for status in beat.replicas}
+    # In the reconciler's order, or the two could wait for each other.
+    rows = list(worker.replicas.select_for_update().order_by("pk"))
+    unloaded = [row.pk for row in rows if row.retired_at and str(row.pk) not in reported]
+    Replica.objects.filter(pk__in=unloaded).delete()
+    at = now()
+    for row in rows:
+        pending = ReplicaStatus(replica_id=str(row.pk), phase=ReplicaPhase.PENDING)
+        _observe(row, reported.get(str(row.pk), pending), at)
+    Replica.objects.bulk_update([row for row in rows if row.pk not in unloaded], _OBSERVED)
+
+
+def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
+    row.phase = status.phase
+    row.progress = status.progress
+    row.error = status.error
+    row.num_running, row.num_waiting = status.num_running, status.num_waiting
+    row.context_length = status.info.context_length if status.info else None
+    row.capabilities = list(status.info.capabilities) if status.info else []
+    row.observed_at = at

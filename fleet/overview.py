@@ -1,0 +1,235 @@
+"""What the fleet is doing, on plain values: read once, compared, shown. What nobody vouches for is not shown."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import pgettext
+
+from fleet.models import Deployment, JoinToken, Replica, Worker, WorkerState
+from protocol.control import ReplicaPhase
+
+LOST = "lost"
+"""Shown in place of the phase when the replica's worker is silent or revoked: what it last said may be untrue."""
+UNPLACED = "unplaced"
+STOPPED = "stopped"
+
+_TONES = {
+    ReplicaPhase.READY.value: "success",
+    ReplicaPhase.LOADING.value: "info",
+    ReplicaPhase.DRAINING.value: "warning",
+    ReplicaPhase.FAILED.value: "danger",
+    LOST: "danger",
+    UNPLACED: "warning",
+    WorkerState.ALIVE.value: "success",
+    WorkerState.SILENT.value: "danger",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A state in one word. `tone` is a colour's meaning: success, info, warning, danger or neutral."""
+
+    text: str
+    tone: str
+    progress: int | None = None
+    """Percent, while something loads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaView:
+    replica_id: str
+    deployment_id: int
+    model: str
+    worker_id: str
+    worker_name: str
+    phase: str
+    """A ReplicaPhase, or LOST."""
+    progress: float
+    error: str
+    num_running: int
+    num_waiting: int
+
+    @property
+    def badge(self) -> Badge:
+        return phase_badge(self.phase, self.progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    worker_id: str
+    name: str
+    address: str
+    state: WorkerState
+    is_cordoned: bool
+    last_heartbeat_at: datetime | None
+    join_token_id: int | None
+    devices: str
+    replicas: tuple[ReplicaView, ...]
+
+    @property
+    def badge(self) -> Badge:
+        if self.is_cordoned and self.state is WorkerState.ALIVE:
+            return Badge(text=pgettext("worker", "cordoned"), tone="warning")
+        return Badge(text=str(self.state.label), tone=_TONES.get(self.state.value, "neutral"))
+
+    @property
+    def num_ready(self) -> int:
+        return sum(replica.phase == ReplicaPhase.READY for replica in self.replicas)
+
+    @property
+    def num_running(self) -> int:
+        return sum(replica.num_running for replica in self.replicas)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentView:
+    deployment_id: int
+    model: str
+    engine: str
+    source: str
+    num_wanted: int
+    pinned_worker: str
+    """Name of the worker it must run on; empty when the fleet chooses."""
+    replicas: tuple[ReplicaView, ...]
+
+    @property
+    def num_ready(self) -> int:
+        return sum(replica.phase == ReplicaPhase.READY for replica in self.replicas)
+
+    @property
+    def phase(self) -> str:
+        """The deployment in one word: what its least advanced part is doing, unless enough replicas are ready."""
+        phases = [replica.phase for replica in self.replicas]
+        if not self.num_wanted:
+            return ReplicaPhase.DRAINING if phases else STOPPED
+        if self.num_ready >= self.num_wanted:
+            return ReplicaPhase.READY
+        order = (ReplicaPhase.FAILED, LOST, ReplicaPhase.LOADING, ReplicaPhase.PENDING, ReplicaPhase.DRAINING)
+        return next((phase for phase in order if phase in phases), UNPLACED)
+
+    @property
+    def progress(self) -> float:
+        """Of the loading replica that is furthest, 0 to 1: the next one that will answer."""
+        return max((r.progress for r in self.replicas if r.phase == ReplicaPhase.LOADING), default=0.0)
+
+    @property
+    def badge(self) -> Badge:
+        return phase_badge(self.phase, self.progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The fleet at one moment."""
+
+    workers: tuple[WorkerView, ...]
+    """Revoked ones included."""
+    deployments: tuple[DeploymentView, ...]
+    replicas: tuple[ReplicaView, ...]
+    usable_join_tokens: tuple[int, ...]
+    """Those that still let a machine in."""
+
+    @property
+    def members(self) -> tuple[WorkerView, ...]:
+        return tuple(worker for worker in self.workers if worker.state is not WorkerState.REVOKED)
+
+    @property
+    def known_join_tokens(self) -> set[int]:
+        """Usable ones, and those that some worker came in by."""
+        used = {worker.join_token_id for worker in self.workers if worker.join_token_id is not None}
+        return used.union(self.usable_join_tokens)
+
+    @property
+    def num_alive(self) -> int:
+        return sum(worker.state is WorkerState.ALIVE for worker in self.workers)
+
+    @property
+    def num_ready(self) -> int:
+        return sum(min(deployment.num_ready, deployment.num_wanted) for deployment in self.deployments)
+
+    @property
+    def num_wanted(self) -> int:
+        return sum(deployment.num_wanted for deployment in self.deployments)
+
+
+def phase_badge(phase: str, progress: float = 0.0) -> Badge:
+    """The badge of a replica's or deployment's phase; LOADING says how far, `progress` being 0 to 1."""
+    percent = round(progress * 100) if phase == ReplicaPhase.LOADING else None
+    text = _phase_words()[phase]
+    return Badge(
+        text=f"{text} {percent} %" if percent is not None else text, tone=_TONES.get(phase, "neutral"), progress=percent
+    )
+
+
+def read_overview() -> Overview:
+    """Four queries, whatever the size of the fleet; no secret is read."""
+    rows = Replica.objects.desired().select_related("worker", "deployment__model").defer("worker__gateway_secret")
+    replicas = tuple(replica_view(replica) for replica in rows)
+    by_worker, by_deployment = defaultdict(list), defaultdict(list)
+    for replica in replicas:
+        by_worker[replica.worker_id].append(replica)
+        by_deployment[replica.deployment_id].append(replica)
+    deployments = Deployment.objects.select_related("model", "worker").defer("worker__gateway_secret")
+    workers = Worker.objects.defer("gateway_secret")
+    return Overview(
+        workers=tuple(worker_view(worker, by_worker[str(worker.pk)]) for worker in workers),
+        deployments=tuple(deployment_view(deployment, by_deployment[deployment.pk]) for deployment in deployments),
+        replicas=replicas,
+        usable_join_tokens=tuple(JoinToken.objects.usable().values_list("pk", flat=True)),
+    )
+
+
+def _phase_words() -> dict[str, str]:
+    return {
+        ReplicaPhase.PENDING: pgettext("replica", "pending"),
+        ReplicaPhase.LOADING: pgettext("replica", "loading"),
+        ReplicaPhase.READY: pgettext("replica", "ready"),
+        ReplicaPhase.DRAINING: pgettext("replica", "draining"),
+        ReplicaPhase.FAILED: pgettext("replica", "failed"),
+        LOST: pgettext("replica", "lost"),
+        UNPLACED: pgettext("deployment", "no place"),
+        STOPPED: pgettext("deployment", "stopped"),
+    }
+
+
+def replica_view(replica: Replica) -> ReplicaView:
+    is_vouched_for = replica.worker.state in (WorkerState.ALIVE, WorkerState.DRAINING)
+    return ReplicaView(
+        replica_id=str(replica.pk),
+        deployment_id=replica.deployment_id,
+        model=replica.deployment.model.name,
+        worker_id=str(replica.worker_id),
+        worker_name=replica.worker.name,
+        phase=replica.phase if is_vouched_for else LOST,
+        progress=replica.progress,
+        error=replica.error,
+        num_running=replica.num_running if is_vouched_for else 0,
+        num_waiting=replica.num_waiting if is_vouched_for else 0,
+    )
+
+
+def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
+    return WorkerView(
+        worker_id=str(worker.pk),
+        name=worker.name,
+        address=worker.address,
+        state=worker.state,
+        is_cordoned=worker.cordoned,
+        last_heartbeat_at=worker.last_heartbeat_at,
+        join_token_id=worker.join_token_id,
+        devices=", ".join(str(device.get("name", "?")) for device in worker.hardware.get("devices", [])),
+        replicas=tuple(replicas),
+    )
+
+
+def deployment_view(deployment: Deployment, replicas: Iterable[ReplicaView]) -> DeploymentView:
+    return DeploymentView(
+        deployment_id=deployment.pk,
+        model=deployment.model.name,
+        engine=deployment.engine,
+        source=deployment.source,
+        num_wanted=deployment.num_replicas,
+        pinned_worker=deployment.worker.name if deployment.worker else "",
+        replicas=tuple(replicas),
+    )

@@ -1,0 +1,104 @@
+"""What the data plane must know of the fleet, immutable and whole: three queries, whatever the size."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from fleet.addresses import pinned_url
+from fleet.models import LanguageModel, Replica, Worker
+from protocol.control import ReplicaPhase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutableReplica:
+    """A replica that answers requests, and all that is needed to send it one."""
+
+    replica_id: str
+    model: str
+    worker_id: str
+    worker_name: str
+    url: str
+    """scheme://IP:port of the pinned address; IPv6 in brackets."""
+    host_header: str
+    """Host and port as the worker advertised them."""
+    secret: str
+    """What the worker wants to see in the Authorization header."""
+    num_running: int
+    num_waiting: int
+    max_concurrency: int
+    context_length: int | None
+    capabilities: frozenset[str]
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A model that is deployed, as callers may see it; without capabilities while no replica is ready."""
+
+    name: str
+    created_at: datetime
+    description: str
+    capabilities: frozenset[str]
+    context_length: int | None
+    """Of the replica with the shortest: any of them may answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSnapshot:
+    """Both keyed by the model's name; a model without an entry in `replicas` has none that is ready."""
+
+    models: Mapping[str, ModelEntry]
+    replicas: Mapping[str, tuple[RoutableReplica, ...]]
+
+
+def read_fleet_snapshot() -> FleetSnapshot:
+    """The fleet at this moment. Workers that are silent, draining or revoked are left out with all they run."""
+    workers = {worker.pk: worker for worker in Worker.objects.alive().filter(is_draining=False)}
+    ready = Replica.objects.desired().filter(phase=ReplicaPhase.READY).select_related("deployment__model")
+    replicas: defaultdict[str, list[RoutableReplica]] = defaultdict(list)
+    for row in ready:
+        if worker := workers.get(row.worker_id):
+            replicas[row.deployment.model.name].append(_routable(row, worker))
+    models = LanguageModel.objects.filter(deployments__isnull=False).distinct()
+    return FleetSnapshot(
+        models={model.name: _entry(model, replicas.get(model.name, ())) for model in models},
+        replicas={name: tuple(rows) for name, rows in replicas.items()},
+    )
+
+
+def _routable(row: Replica, worker: Worker) -> RoutableReplica:
+    return RoutableReplica(
+        replica_id=str(row.pk),
+        model=row.deployment.model.name,
+        num_running=row.num_running,
+        num_waiting=row.num_waiting,
+        max_concurrency=row.deployment.max_concurrency,
+        context_length=row.context_length,
+        capabilities=frozenset(row.capabilities),
+        observed_at=row.observed_at or row.created_at,
+        **_reachable(worker),
+    )
+
+
+def _reachable(worker: Worker) -> dict[str, Any]:
+    return {
+        "worker_id": str(worker.pk),
+        "worker_name": worker.name,
+        "url": pinned_url(worker.address, worker.pinned_ip),
+        "host_header": urlsplit(worker.address).netloc,
+        "secret": worker.gateway_secret,
+    }
+
+
+def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica]) -> ModelEntry:
+    lengths = [replica.context_length for replica in replicas if replica.context_length]
+    return ModelEntry(
+        name=model.name,
+        created_at=model.created_at,
+        description=model.description,
+        capabilities=frozenset().union(*(replica.capabilities for replica in replicas)),
+        context_length=min(lengths, default=None),
+    )

@@ -1,0 +1,15 @@
+"""What the task processes do for the fleet; the schedule lies in django-celery-beat's tables (0002_schedule)."""
+
+from celery import shared_task
+
+from fleet import heartbeats, reconciler
+
+
+@shared_task(name="fleet.mark_lost")
+def mark_lost() -> None:
+    heartbeats.mark_lost()
+
+
+@shared_task(name="fleet.reconcile")
+def reconcile() -> None:
+    reconciler.reconcile()

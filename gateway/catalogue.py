@@ -1,0 +1,25 @@
+"""The models that callers may name, from memory."""
+
+from fleet.snapshot import ModelEntry
+from gateway.errors import ModelNotFound
+from gateway.runtime import current
+
+
+def known_models() -> list[ModelEntry]:
+    """Every model that is deployed, by name, whether or not a replica is ready."""
+    models = current().poller.latest.fleet.models
+    return [models[name] for name in sorted(models)]
+
+
+def available_models() -> list[ModelEntry]:
+    """Those that can answer just now."""
+    snapshot = current().poller.latest
+    return [entry for entry in known_models() if snapshot.ready_replicas(entry.name)]
+
+
+def known_model(name: str) -> ModelEntry:
+    """Raises ModelNotFound."""
+    entry = current().poller.latest.model(name)
+    if entry is None:
+        raise ModelNotFound(name)
+    return entry

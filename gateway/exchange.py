@@ -1,0 +1,198 @@
+"""One request to one replica, up to the first byte of its answer; and the ways to end it."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import msgspec
+from django.utils.timezone import now
+
+from fleet.snapshot import RoutableReplica
+from gateway.errors import GatewayError, NoReplicaReady, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from gateway.events import EventTooLong
+from gateway.relay import StreamRelay
+from gateway.runtime import Runtime
+from gateway.uninterrupted import uninterrupted
+from gateway.upstream import QUICK_S, CannotConnect, ConnectionLost, Reply, TransportError, UpstreamSilent
+from gateway.usage import Meter, TokenCounts
+
+logger = logging.getLogger(__name__)
+
+MAX_PLAIN_BYTES = 64 * 1024 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
+_PASSED_ON = frozenset({400, 409, 413, 415, 422})
+"""Refusals that are about the caller's request. Others (401, say) are between gateway and worker."""
+_FULL = frozenset({429, 503})
+"""The replica's line is full, or it is about to end: another may have room."""
+
+Answer = bytes | StreamRelay
+"""The whole body, or a stream whose first event is there."""
+
+
+class TryAnother(Exception):
+    """This replica gave nothing; another may. `final` is what the caller hears if none does."""
+
+    def __init__(self, final: GatewayError, *, may_be_stale: bool = False) -> None:
+        super().__init__(final.message)
+        self.final = final
+        self.may_be_stale = may_be_stale
+        """A kept-alive connection was closed under our hands: the same replica may well answer on a new one."""
+
+
+class _Body(msgspec.Struct):
+    usage: TokenCounts | None = None
+
+
+class _Refusal(msgspec.Struct):
+    error: dict[str, Any]
+
+
+class Exchange:
+    """To be asked once, and closed."""
+
+    def __init__(self, runtime: Runtime, meter: Meter, replica: RoutableReplica) -> None:
+        self._runtime = runtime
+        self._meter = meter
+        self._replica = replica
+        self._reply: Reply | None = None
+        self._relay: StreamRelay | None = None
+        self._is_open = True
+        meter.replica = replica
+        runtime.in_flight[replica.replica_id] += 1
+
+    async def ask(self, body: bytes, *, wants_usage: bool) -> Answer:
+        """Raises TryAnother, GatewayError; cancelled, it stops the engine and learns what that had used."""
+        # In a task of its own: a client that leaves now must not cut the connection before the worker was told to
+        # stop, or nobody would know the count.
+        asking = asyncio.ensure_future(self._ask(body, wants_usage=wants_usage))
+        try:
+            await asyncio.wait({asking})
+            return asking.result()
+        except asyncio.CancelledError:
+            await uninterrupted(self._abandon(asking))
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    async def hang_up(self) -> None:
+        """The client has gone in the middle of a stream."""
+        if not await self._cancel_upstream():
+            await self._drain()
+        self.close()
+
+    async def finish(self) -> None:
+        """The answer has been read to its last event, or the worker broke off."""
+        if self._relay and self._reply:
+            await self._reply.finish()
+        self.close()
+
+    def close(self) -> None:
+        """Give connection and place back. May be called twice."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._reply:
+            self._reply.close()
+        in_flight = self._runtime.in_flight
+        in_flight[self._replica.replica_id] -= 1
+        if not in_flight[self._replica.replica_id]:
+            del in_flight[self._replica.replica_id]
+
+    async def _ask(self, body: bytes, *, wants_usage: bool) -> Answer:
+        try:
+            self._reply = await self._post(body)
+            if self._reply.status != 200:
+                raise await _refusal(self._reply, self._meter.model)
+            if self._meter.is_stream:
+                return await self._first_event(self._reply, wants_usage=wants_usage)
+            return await self._whole_body(self._reply)
+        except CannotConnect as error:
+            self._runtime.breaker.failed(self._replica, time.monotonic(), now())
+            raise self._another(error, NoReplicaReady(self._meter.model)) from error
+        except UpstreamSilent as error:
+            await self._cancel_upstream()
+            raise UpstreamTimeout from error
+        except (TransportError, EventTooLong) as error:
+            raise self._another(error, UpstreamFailed()) from error
+
+    async def _post(self, body: bytes) -> Reply:
+        reply = await self._runtime.upstream.post(
+            self._replica, f"/v1/{self._meter.endpoint}", body=body, request_id=self._meter.request_id
+        )
+        self._runtime.breaker.connected(self._replica)
+        return reply
+
+    def _another(self, error: Exception, final: GatewayError) -> TryAnother:
+        logger.warning(
+            "Worker %s did not answer request %s: %r", self._replica.worker_name, self._meter.request_id, error
+        )
+        return TryAnother(final, may_be_stale=isinstance(error, ConnectionLost))
+
+    async def _first_event(self, reply: Reply, *, wants_usage: bool) -> StreamRelay:
+        relay = StreamRelay(reply, self._meter, wants_usage=wants_usage)
+        if error := await relay.open():
+            raise UpstreamFailed(str(error.get("message") or "The model's worker failed."))
+        self._relay = relay
+        return relay
+
+    async def _whole_body(self, reply: Reply) -> bytes:
+        body = await reply.read(MAX_PLAIN_BYTES)
+        try:
+            self._meter.counts = msgspec.json.decode(body, type=_Body).usage
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UpstreamFailed("The model's worker gave an answer that is not in OpenAI's form.") from error
+        return body
+
+    async def _abandon(self, asking: "asyncio.Future[Answer]") -> None:
+        """The client has gone while we waited."""
+        if not await self._cancel_upstream():
+            await asyncio.wait({asking}, timeout=QUICK_S)
+            await self._drain()
+        asking.cancel()
+        await asyncio.wait({asking})
+        if not asking.cancelled():
+            asking.exception()  # Looked at, so that asyncio does not complain: nobody is left to hear of it.
+        self.close()
+
+    async def _drain(self) -> None:
+        """The engine had finished before it could be stopped, so its count is on the way."""
+        try:
+            async with asyncio.timeout(QUICK_S):
+                if self._relay:
+                    await self._relay.drain()
+        except (TimeoutError, TransportError, EventTooLong):
+            logger.info("Request %s ended without a count by its engine", self._meter.request_id)
+
+    async def _cancel_upstream(self) -> bool:
+        """Whether the matter is closed: the worker ended the request and said what it used, or cannot be talked to."""
+        try:
+            counts = await self._runtime.upstream.cancel(self._replica, self._meter.request_id)
+        except TransportError as error:
+            logger.info("Request %s could not be cancelled: %r", self._meter.request_id, error)
+            return True
+        self._meter.counts = counts or self._meter.counts
+        return counts is not None
+
+
+async def _refusal(reply: Reply, model: str) -> Exception:
+    """What to raise for an answer that is no success."""
+    body = await reply.read(_MAX_ERROR_BYTES)
+    if reply.status in _PASSED_ON:
+        return _passed_on(reply, body)
+    if reply.status in _FULL:
+        return TryAnother(_passed_on(reply, body))
+    logger.error("A worker answered %d: %r", reply.status, body[:500])
+    if reply.status == 404:
+        # The worker no longer runs that replica, and its next heartbeat will say so.
+        return TryAnother(NoReplicaReady(model))
+    return TryAnother(UpstreamFailed()) if reply.status == 502 else UpstreamFailed()
+
+
+def _passed_on(reply: Reply, body: bytes) -> UpstreamRefused:
+    try:
+        error = msgspec.json.decode(body, type=_Refusal).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        error = {}
+    return UpstreamRefused(reply.status, error, retry_after_s=reply.retry_after_s)

@@ -1,0 +1,176 @@
+"""The one road that every generation takes, whoever asked: route, relay, account.
+
+call ── open_generation ──▶ Generation ── async for ──▶ bytes for the client ── leaving it ──▶ one UsageRecord
+             │                                                   │
+             └── refused or failed: GatewayError, one record     └── left early: the engine is stopped
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from gateway.errors import GatewayError, InternalError
+from gateway.exchange import Answer, Exchange
+from gateway.keyring import Caller
+from gateway.models import UsageState
+from gateway.opening import Opening
+from gateway.relay import StreamRelay
+from gateway.runtime import current
+from gateway.uninterrupted import uninterrupted
+from gateway.usage import CLIENT_CLOSED_REQUEST, Meter
+
+__all__ = ["Call", "Caller", "Generation", "new_request_id", "open_generation", "record_refusal"]
+
+logger = logging.getLogger(__name__)
+
+_WITH_USAGE = msgspec.Raw(b'{"include_usage":true}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is asked, and by whom. The body is OpenAI's, checked already."""
+
+    caller: Caller
+    endpoint: str
+    """"chat/completions", "completions" or "embeddings"."""
+    model: str
+    body: bytes | dict[str, Any]
+    stream: bool
+    request_id: str
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+def new_request_id() -> str:
+    """Ours alone, never the client's: the usage record is known by it."""
+    return f"req_{uuid.uuid4().hex}"
+
+
+class Generation:
+    """An answer of which the first byte is there. Iterate for the bytes that the client should get.
+
+    An async context manager: leaving it, in whatever way, ends the work and leaves exactly one record. For a stream
+    the bytes are whole events, the last of them [DONE]; a plain answer is one piece.
+    """
+
+    status = 200
+
+    def __init__(self, meter: Meter, exchange: Exchange, answer: Answer) -> None:
+        self._meter = meter
+        self._exchange = exchange
+        self._answer = answer
+        self.is_stream = isinstance(answer, StreamRelay)
+        if not self.is_stream:
+            # All of it is here: whether the client stays to receive it changes nothing.
+            self._settle(UsageState.COMPLETE)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._parts()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        if self._meter.is_settled and not self.is_stream:
+            self._exchange.close()
+        else:
+            await uninterrupted(self._leave())
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        if not isinstance(self._answer, StreamRelay):
+            yield self._answer
+            return
+        while not self._meter.is_settled:
+            part = await self._answer.next()
+            if self._answer.ending:
+                # Before the last bytes leave: the client hangs up on [DONE], and what it saw end must be on record.
+                self._settle(self._answer.ending, self._answer.error_code)
+            if part:
+                yield part
+
+    def _settle(self, state: UsageState, error_code: str | None = None) -> None:
+        self._meter.settle(state, status_code=self.status, error_code=error_code)
+
+    async def _leave(self) -> None:
+        if self._meter.is_settled:
+            await self._exchange.finish()
+        else:
+            cut = self._cut()
+            await self._exchange.hang_up()
+            self._settle(*cut)
+
+    def _cut(self) -> tuple[UsageState, str | None]:
+        """Who cut the stream: a client that goes once it has read the worker's error did not."""
+        error_code = self._answer.error_code if isinstance(self._answer, StreamRelay) else None
+        return (UsageState.CUT_BY_UPSTREAM, error_code) if error_code else (UsageState.CUT_BY_CLIENT, None)
+
+
+async def open_generation(call: Call) -> Generation:
+    """Route the call and await the first byte of its answer; for a stream, its first event.
+
+    Raises GatewayError. However it ends, there is one record; cancelled, it stops the engine.
+    """
+    runtime = current()
+    runtime.journal.check()
+    body, wants_usage = _upstream_body(call)
+    meter = _meter(call, len(body))
+    try:
+        exchange, answer = await Opening(runtime=runtime, meter=meter, body=body, wants_usage=wants_usage).run()
+    except BaseException as error:
+        raise settle_failed(meter, error) from None
+    return Generation(meter, exchange, answer)
+
+
+def record_refusal(call: Call, error: BaseException) -> None:
+    """The record of a request that did not get as far as `open_generation`."""
+    settle_failed(_meter(call, 0), error)
+
+
+def settle_failed(meter: Meter, error: BaseException) -> BaseException:
+    """The record of a request that ended before its first byte. Gives what the caller should hear."""
+    if isinstance(error, asyncio.CancelledError):
+        meter.settle(UsageState.CUT_BY_CLIENT, status_code=CLIENT_CLOSED_REQUEST)
+        return error
+    if not isinstance(error, GatewayError):
+        logger.error("Request %s met a fault of the gateway", meter.request_id, exc_info=error)
+        error = InternalError()
+    state = UsageState.REFUSED if error.status < 500 else UsageState.FAILED
+    meter.settle(state, status_code=error.status, error_code=error.code)
+    return error
+
+
+def _meter(call: Call, num_bytes: int) -> Meter:
+    return Meter(
+        journal=current().journal,
+        caller=call.caller,
+        request_id=call.request_id,
+        endpoint=call.endpoint,
+        model=call.model,
+        is_stream=call.stream,
+        num_prompt_bytes=num_bytes,
+    )
+
+
+def _upstream_body(call: Call) -> tuple[bytes, bool]:
+    """The body for the worker, and whether the client wants to see the usage chunk.
+
+    The bytes go as they came, but that usage is always asked for.
+    """
+    body = call.body if isinstance(call.body, bytes) else msgspec.json.encode(call.body)
+    if not call.stream:
+        return body, False
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    options = msgspec.json.decode(fields.get("stream_options", b"null"), type=_StreamOptions | None)
+    if options and options.include_usage:
+        return body, True
+    return msgspec.json.encode({**fields, "stream_options": _WITH_USAGE}), False

@@ -1,0 +1,133 @@
+"""Who may call (APIKey) and what every call cost (UsageRecord, rolled up by hour in UsageHour)."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+
+class APIKeyQuerySet(models.QuerySet["APIKey"]):
+    def usable(self) -> "APIKeyQuerySet":
+        """Neither revoked nor expired, and the owner may sign in."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now()), revoked_at=None, owner__is_active=True)
+
+
+class APIKey(models.Model):
+    """A program's credential. Only its SHA-256 is kept; the key is shown once."""
+
+    name = models.CharField(_("name"), max_length=100)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys", verbose_name=_("owner")
+    )
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(_("key"), max_length=40, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True, help_text=_("Empty: never."))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+
+    objects = APIKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint})"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= now()
+
+
+class UsageState(models.TextChoices):
+    """How a request ended. Written once, with the record; nothing moves it afterwards."""
+
+    COMPLETE = "complete", _("complete")
+    CUT_BY_CLIENT = "cut_by_client", _("cut by the client")
+    CUT_BY_UPSTREAM = "cut_by_upstream", _("cut by the worker")
+    FAILED = "failed", _("failed")
+    REFUSED = "refused", _("refused")
+
+
+class CountSource(models.TextChoices):
+    """Who counted the tokens."""
+
+    ENGINE = "engine", _("engine")
+    ESTIMATED = "estimated", _("estimated")
+    NONE = "none", _("none")
+
+
+class UsageRecord(models.Model):
+    """One authenticated request for inference, however it ended.
+
+    Names are copied in, so that the record outlives the key, the user and the model. No foreign keys: rows come from
+    the journal, possibly after what they speak of was deleted.
+    """
+
+    request_id = models.CharField(_("request"), max_length=64, unique=True)
+    created_at = models.DateTimeField(_("time"), db_index=True)
+    user_id = models.BigIntegerField(null=True, db_index=True)
+    user_name = models.CharField(_("user"), max_length=150, blank=True)
+    key_id = models.BigIntegerField(null=True, db_index=True)
+    key_name = models.CharField(_("key"), max_length=150, blank=True)
+    model = models.CharField(_("model"), max_length=100, blank=True)
+    endpoint = models.CharField(_("endpoint"), max_length=40)
+    is_stream = models.BooleanField(_("stream"), default=False)
+    worker_name = models.CharField(_("worker"), max_length=100, blank=True)
+    replica_id = models.CharField(max_length=36, blank=True)
+    state = models.CharField(_("state"), max_length=16, choices=UsageState)
+    count_source = models.CharField(_("counted by"), max_length=16, choices=CountSource)
+    prompt_tokens = models.PositiveIntegerField(_("prompt tokens"), default=0)
+    completion_tokens = models.PositiveIntegerField(_("completion tokens"), default=0)
+    status_code = models.PositiveSmallIntegerField(_("status"), default=0)
+    error_code = models.CharField(_("error"), max_length=64, blank=True)
+    time_to_first_token_ms = models.FloatField(_("time to first token (ms)"), null=True)
+    duration_ms = models.FloatField(_("duration (ms)"), default=0)
+
+    class Meta:
+        verbose_name = _("usage record")
+        verbose_name_plural = _("usage records")
+        ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [models.Index(fields=["user_id", "created_at"], name="usage_user_time")]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class UsageHour(models.Model):
+    """The records of one hour, summed. Reports read these; a task recomputes the hours that may have changed."""
+
+    hour = models.DateTimeField(_("hour"))
+    user_id = models.BigIntegerField(null=True)
+    user_name = models.CharField(_("user"), max_length=150, blank=True)
+    key_id = models.BigIntegerField(null=True)
+    key_name = models.CharField(_("key"), max_length=150, blank=True)
+    model = models.CharField(_("model"), max_length=100, blank=True)
+    num_requests = models.PositiveIntegerField(_("requests"))
+    num_failed = models.PositiveIntegerField(_("failed"))
+    """Requests that ended neither complete nor cut by the client."""
+    prompt_tokens = models.PositiveBigIntegerField(_("prompt tokens"))
+    completion_tokens = models.PositiveBigIntegerField(_("completion tokens"))
+
+    class Meta:
+        verbose_name = _("usage by the hour")
+        verbose_name_plural = _("usage by the hour")
+        ordering: ClassVar = ["-hour"]
+        constraints: ClassVar = [
+            # Two tasks that roll up at once must not count an hour twice: the second one fails and changes nothing.
+            models.UniqueConstraint(
+                "hour", Coalesce("user_id", -1), Coalesce("key_id", -1), "model", name="one_sum_for_each_hour"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["hour"], name="usage_hour"),
+            models.Index(fields=["user_id", "hour"], name="usage_hour_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H} {self.user_name} {self.model}"

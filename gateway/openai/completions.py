@@ -1,0 +1,46 @@
+"""POST /v1/completions: raw prompts, no template."""
+
+from typing import Any, ClassVar
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request as HTTPRequest
+
+from gateway.api.schema import described
+from gateway.api.views import InferenceView
+from gateway.openai.parameters import (
+    NEUTRAL_IN_GENERATIONS,
+    GenerationRequest,
+    Neutral,
+    check_generation,
+    check_inputs,
+)
+
+MAX_PROMPTS = 16
+NEUTRAL: Neutral = {**NEUTRAL_IN_GENERATIONS, "logprobs": (), "echo": (False,), "best_of": (1,), "suffix": ("",)}
+
+
+class CompletionRequest(GenerationRequest, kw_only=True):
+    """The body. A prompt may be text or token ids; several prompts give as many choices."""
+
+    prompt: str | list[Any]
+    # From here on only what asks for nothing is let through: see NEUTRAL.
+    logprobs: int | None = None
+    echo: bool | None = None
+    best_of: int | None = None
+    suffix: str | None = None
+
+
+class CompletionsView(InferenceView):
+    """Continues a text."""
+
+    endpoint: ClassVar = "completions"
+    request_type: ClassVar = CompletionRequest
+
+    def check(self, asked: CompletionRequest) -> None:
+        check_generation(asked, NEUTRAL)
+        check_inputs(asked.prompt, "prompt", most=MAX_PROMPTS)
+
+    @extend_schema(**described("createCompletion", CompletionRequest, "Completion", is_streamable=True))
+    async def post(self, request: HTTPRequest) -> HttpResponseBase:
+        return await super().post(request)

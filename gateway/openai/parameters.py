@@ -1,0 +1,123 @@
+"""Parameters that several endpoints share, as types; and the rule that nothing is silently ignored.
+
+A parameter that is not a field of the request is refused by name. One that is a field only to be let through where it
+asks for nothing stands in the endpoint's NEUTRAL table with the values that do. null always means "not given".
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from gateway.errors import InvalidRequest
+
+Neutral = Mapping[str, tuple[Any, ...]]
+"""Parameter → the values that ask for nothing."""
+
+Temperature = Annotated[float, Meta(ge=0, le=2, description="0 always takes the likeliest token.")]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="The same seed gives the same answer.")]
+TokenLimit = Annotated[int, Meta(ge=1)]
+StopString = Annotated[str, Meta(min_length=1)]
+StopStrings = Annotated[list[StopString], Meta(max_length=4)]
+TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Name = Annotated[str, Meta(min_length=1)]
+
+NEUTRAL_IN_GENERATIONS: Neutral = {
+    "n": (1,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+}
+
+
+class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What every request has."""
+
+    model: Name
+    user: str | None = None
+
+
+class StreamOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How a stream is to be sent."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class GenerationRequest(Request, kw_only=True):
+    """What chat and legacy completions share."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: TokenLimit | None = None
+    temperature: Temperature | None = None
+    top_p: Probability | None = None
+    seed: Seed | None = None
+    stop: StopString | StopStrings | None = None
+    n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, Any] | None = None
+
+
+def check_generation(asked: GenerationRequest, neutral: Neutral) -> None:
+    """Raises InvalidRequest."""
+    check_neutral(asked, neutral)
+    if asked.stream_options is None:
+        return
+    if not asked.stream:
+        raise InvalidRequest("'stream_options' is only allowed when 'stream' is true.", param="stream_options")
+    if asked.stream_options.include_obfuscation:
+        raise unsupported("stream_options.include_obfuscation", (False,))
+
+
+def check_neutral(asked: msgspec.Struct, neutral: Neutral) -> None:
+    """Raises InvalidRequest for the first parameter that asks for what no engine here does."""
+    for name, values in neutral.items():
+        value = getattr(asked, name)
+        if value is not None and value not in values:
+            raise unsupported(name, values)
+
+
+def unsupported(param: str, values: tuple[Any, ...]) -> InvalidRequest:
+    """The refusal of a value that is well formed, but cannot be honoured."""
+    allowed = " or ".join(msgspec.json.encode(value).decode() for value in values)
+    hint = f"Leave it out, or set it to {allowed}." if values else "Leave it out."
+    return InvalidRequest(
+        f"Unsupported value: '{param}' has no effect on this server's models. {hint}",
+        param=param,
+        code="unsupported_value",
+    )
+
+
+def check_inputs(given: str | list[Any], param: str, *, most: int) -> None:
+    """One text, some texts, one list of token ids, or some lists of them; nothing empty, nothing mixed.
+
+    Raises InvalidRequest. (A type cannot say it: msgspec tells lists of one kind from lists of another by no means.)
+    """
+    items = given if isinstance(given, list) else [given]
+    if isinstance(given, list) and not _is_uniform(given):
+        raise InvalidRequest(
+            f"Invalid value for '{param}': expected a string, a list of strings, a list of token ids, or a list of "
+            "lists of token ids; not mixed, and no list empty.",
+            param=param,
+            code="invalid_value",
+        )
+    if len(items) > most and not isinstance(items[0], int):
+        raise InvalidRequest(f"'{param}' takes up to {most} items in one request.", param=param, code="invalid_value")
+
+
+def _is_uniform(items: list[Any]) -> bool:
+    return any(_matches(items, kind) for kind in (list[str], Annotated[list[TokenId], Meta(min_length=1)])) or _matches(
+        items, list[Annotated[list[TokenId], Meta(min_length=1)]]
+    )
+
+
+def _matches(items: list[Any], kind: Any) -> bool:
+    try:
+        msgspec.convert(items, kind)
+    except msgspec.ValidationError:
+        return False
+    return bool(items)

@@ -1,0 +1,111 @@
+"""What the data plane knows without asking: keys and fleet, read by one thread, immutable, used by everybody."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import connections
+from django.utils.timezone import now
+
+from fleet.snapshot import FleetSnapshot, ModelEntry, RoutableReplica, read_fleet_snapshot
+from gateway.keyring import Keyring, read_keyring
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Keys and fleet at one moment. An empty one stands for a database that has not been read yet."""
+
+    keyring: Keyring = field(default_factory=Keyring)
+    fleet: FleetSnapshot = field(default_factory=lambda: FleetSnapshot(models={}, replicas={}))
+
+    def model(self, name: str) -> ModelEntry | None:
+        return self.fleet.models.get(name)
+
+    def ready_replicas(self, model: str) -> Sequence[RoutableReplica]:
+        """Those heard of lately. By the clock, so that silence counts even while the database cannot be read."""
+        oldest = now() - settings.SILENT_AFTER
+        return [replica for replica in self.fleet.replicas.get(model, ()) if replica.observed_at >= oldest]
+
+
+def read_snapshot() -> Snapshot:
+    return Snapshot(keyring=read_keyring(), fleet=read_fleet_snapshot())
+
+
+class SnapshotPoller:
+    """Reads a snapshot every settings.SNAPSHOT_INTERVAL. If that fails, the last one stays in force."""
+
+    def __init__(self) -> None:
+        self.latest = Snapshot()
+        self.has_read = False
+        """Until then nothing can be said of any key."""
+        self._waiting: list[Future[None]] = []
+        self._waiting_lock = threading.Lock()
+        self._is_failing = False
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gateway-snapshot", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._waiting_lock:
+            self._ending.set()
+        self._thread.join()
+
+    def refresh(self) -> None:
+        """Read now, in this thread. Raises what the database raises."""
+        self.latest = read_snapshot()
+        self.has_read = True
+
+    async def next_reading(self) -> None:
+        """Until a reading that begins after this call has ended, well or badly. Asks for no reading of its own, so
+        callers cannot make the database work."""
+        future: Future[None] = Future()
+        with self._waiting_lock:
+            if self._ending.is_set():
+                return
+            self._waiting.append(future)
+        await asyncio.wrap_future(future)
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.is_set():
+                self._read_for_waiting()
+                self._ending.wait(settings.SNAPSHOT_INTERVAL.total_seconds())
+        finally:
+            self._wake(self._taken())
+            connections.close_all()
+
+    def _read_for_waiting(self) -> None:
+        waiting = self._taken()
+        try:
+            self.refresh()
+            self._is_failing = False
+        except Exception:
+            # Whatever it is, it must not end the thread: an old snapshot is better than none, and the next try is near.
+            logger.log(*self._severity(), exc_info=True)
+            self._is_failing = True
+            connections.close_all()
+        self._wake(waiting)
+
+    def _taken(self) -> list[Future[None]]:
+        with self._waiting_lock:
+            waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _severity(self) -> tuple[int, str]:
+        """Loud the first time, quiet while it lasts."""
+        level = logging.DEBUG if self._is_failing else logging.ERROR
+        return level, "Keys and fleet cannot be read from the database; what was known stays in force"
+
+    @staticmethod
+    def _wake(waiting: Sequence[Future[None]]) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)

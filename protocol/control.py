@@ -1,0 +1,180 @@
+"""The control plane's messages. The worker dials the server; nothing is ever pushed to a worker.
+
+    worker ── Enrolment (join token) ──────────▶ server      once
+    worker ◀─ Enrolled (credential) ──────────── server
+    worker ── Heartbeat (credential) ──────────▶ server      every few seconds, and at once on a change
+    worker ◀─ DesiredState ───────────────────── server
+
+Frozen and keyword-only; unknown fields are ignored, so either side may be upgraded first.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from protocol.version import PROTOCOL_VERSION
+
+ENROL_PATH = "/fleet/v1/enrol"
+HEARTBEAT_PATH = "/fleet/v1/heartbeat"
+
+# What a database column must hold is bounded here, at the edge. No database takes a NUL in a text.
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[^\x00]*\Z")]
+VersionText = Annotated[str, Meta(max_length=32, pattern=r"\A[^\x00]*\Z")]
+Text = Annotated[str, Meta(max_length=500, pattern=r"\A[^\x00]*\Z")]
+LongText = Annotated[str, Meta(max_length=20_000, pattern=r"\A[^\x00]*\Z")]
+Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w-]+\Z")]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
+
+class ReplicaPhase(StrEnum):
+    """What a worker observes of one replica. The worker moves it, nobody else; the server only stores what it hears.
+
+        PENDING ──▶ LOADING ──▶ READY ──▶ DRAINING ──▶ (gone from the heartbeat)
+           ▲           │          │
+           └── retry ──┴─ FAILED ◀┘
+
+    PENDING: wanted by the server, not yet begun (or waiting to be tried again).
+    LOADING: its engine process is starting; `progress` says how far.
+    READY: answers requests.
+    DRAINING: takes no new request, finishes those it has.
+    FAILED: the engine ended or could not load; `error` says why, the worker tries again with back-off.
+    """
+
+    PENDING = "pending"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One accelerator, or the CPU. Memory in bytes."""
+
+    name: Text
+    kind: Text  # "cpu", "cuda" or "mps"
+    memory_total_bytes: Bytes
+    memory_free_bytes: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What the worker's machine has."""
+
+    hostname: Text
+    num_cpus: Count
+    devices: list[Device]
+    disk_free_bytes: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """Of any message from a worker: what the server reads first, since all else may have changed its shape."""
+
+    protocol_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The body of every answer of the control plane that is an error: `{"error": {"message", "code"}}`."""
+
+    message: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """See Refusal."""
+
+    error: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """A machine asks to join. The join token travels in the Authorization header, not here."""
+
+    name: Name
+    address: Text
+    """Base URL at which the gateway reaches this worker, e.g. `http://10.0.0.7:8100`."""
+    gateway_secret: Annotated[str, Meta(min_length=32, max_length=200, pattern=r"\A[\x21-\x7e]+\Z")]
+    """What the gateway must show to this worker; made by the worker."""
+    hardware: Hardware
+    software_version: VersionText
+    protocol_version: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """Welcome. The credential is shown this once."""
+
+    worker_id: str
+    credential: str
+    heartbeat_interval_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What an engine says of the model that it loaded."""
+
+    context_length: Count
+    capabilities: list[Text]
+    """Of "chat", "completions", "embeddings", "tools"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaStatus:
+    """One replica as the worker sees it."""
+
+    replica_id: Identifier
+    phase: ReplicaPhase
+    progress: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """While LOADING."""
+    error: LongText = ""
+    num_running: Count = 0
+    num_waiting: Count = 0
+    info: ModelInfo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The worker's observed state, whole."""
+
+    boot_id: Identifier
+    """Random for each start of the daemon."""
+    sequence: Sequence
+    """Counts up from 1 within a boot; a beat that does not is a replay."""
+    hardware: Hardware
+    software_version: VersionText
+    address: Text
+    replicas: list[ReplicaStatus] = field(default_factory=list)
+    is_draining: bool = False
+    protocol_version: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredReplica:
+    """One engine process that the worker should run."""
+
+    replica_id: str
+    model: str
+    """The name that callers use."""
+    engine: str
+    """"transformers" or "echo"."""
+    source: str
+    """A folder on the worker, `demo` for the built-in model, or a hub id; empty for engines that need none."""
+    dtype: str = "auto"
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps": handed to accelerate's device_map."""
+    max_concurrency: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """All that the worker should run; what is not listed here should be drained and unloaded."""
+
+    replicas: list[DesiredReplica]
+    heartbeat_interval_s: float

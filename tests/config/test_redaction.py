@@ -1,0 +1,32 @@
+import logging
+
+from config.redaction import RedactSecrets, redact
+from protocol.tokens import TokenKind, make_token
+
+
+def test_every_kind_of_token_is_taken_out_of_a_text():
+    tokens = [make_token(kind) for kind in TokenKind]
+    assert not any(token in redact(" ".join(tokens)) for token in tokens)
+
+
+def test_an_authorization_value_is_taken_out_whoever_made_it():
+    assert redact("Authorization: Bearer hf_abc123") == "Authorization: Bearer [redacted]"
+
+
+def test_a_log_line_keeps_its_words_and_loses_its_secret():
+    key = make_token(TokenKind.API_KEY)
+    record = logging.LogRecord("x", logging.INFO, "f", 1, "key %s from %s", (key, "10.0.0.1"), None)
+    RedactSecrets().filter(record)
+    assert record.getMessage() == "key [redacted] from 10.0.0.1"
+
+
+def test_a_traceback_loses_its_secret_too():
+    key = make_token(TokenKind.API_KEY)
+    try:
+        raise ValueError(key)
+    except ValueError as error:
+        record = logging.LogRecord(
+            "x", logging.ERROR, "f", 1, "failed", None, (type(error), error, error.__traceback__)
+        )
+    RedactSecrets().filter(record)
+    assert key not in (record.exc_text or "")

@@ -1,0 +1,90 @@
+"""A person deploys a model in admin."""
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+
+from fleet.models import Deployment, LanguageModel, Replica
+from fleet.reconciler import reconcile
+
+ADD = "/admin/fleet/deployment/add/"
+
+
+@pytest.fixture
+def form(db):
+    """`form(source="demo")`: what the browser sends for a new deployment."""
+    model = LanguageModel.objects.create(name="flotilla-demo")
+
+    def make(**fields: object) -> dict[str, object]:
+        given = {
+            "model": model.pk,
+            "engine": "transformers",
+            "source": "demo",
+            "dtype": "auto",
+            "device": "auto",
+            "num_replicas": 1,
+            "max_concurrency": 8,
+            "worker": "",
+        }
+        return given | fields
+
+    return make
+
+
+def test_saving_a_deployment_places_it_at_once(admin_client: Client, form, make_worker):
+    worker = make_worker()
+    admin_client.post(ADD, form())
+    assert Replica.objects.get().worker == worker
+
+
+def test_the_list_it_lands_on_shows_its_state(admin_client: Client, form, make_worker):
+    make_worker()
+    page = admin_client.post(ADD, form(), follow=True).content.decode()
+    assert f'data-live="deployment-badge:{Deployment.objects.get().pk}"' in page
+
+
+def test_its_own_page_shows_its_state(admin_client: Client, make_deployment, make_worker):
+    make_worker("box-7")
+    deployment = make_deployment()
+    reconcile()
+    page = admin_client.get(reverse("admin:fleet_deployment_change", args=[deployment.pk])).content.decode()
+    panel = page[page.index(f'data-live="deployment:{deployment.pk}"') :]
+    assert "box-7" in panel
+
+
+def test_a_deployment_that_no_worker_can_take_is_saved_with_the_reason(admin_client: Client, form, make_worker):
+    make_worker("box-1", cordoned=True)
+    response = admin_client.post(ADD, form())
+    warnings = [str(message) for message in get_messages(response.wsgi_request)]
+    assert any("box-1: the worker is cordoned" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("source", "", "Say what to load"),
+        ("device", "gpu", "Write auto, cpu, cuda"),
+        ("dtype", "int3", "Select a valid choice"),
+        ("num_replicas", 65, "less than or equal to 64"),
+        ("max_concurrency", 0, "greater than or equal to 1"),
+    ],
+)
+def test_a_mistake_is_named_at_its_field(admin_client: Client, form, field, value, said):
+    response = admin_client.post(ADD, form(**{field: value}))
+    assert said in str(response.context["adminform"].form.errors[field])
+
+
+def test_a_revoked_worker_cannot_be_chosen(admin_client: Client, form, make_worker):
+    worker = make_worker()
+    worker.revoke()
+    response = admin_client.post(ADD, form(worker=str(worker.pk)))
+    assert "worker" in response.context["adminform"].form.errors
+
+
+def test_a_deleted_deployment_leaves_no_replica(admin_client: Client, make_worker, make_deployment):
+    make_worker()
+    deployment = make_deployment()
+    reconcile()
+    admin_client.post(reverse("admin:fleet_deployment_delete", args=[deployment.pk]), {"post": "yes"})
+    assert not Replica.objects.desired().exists()

@@ -1,0 +1,138 @@
+"""A gateway that serves, replicas that answer, a key to call with."""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+import uvicorn
+from django.contrib.auth import get_user_model
+from django.utils.timezone import now
+
+from fleet.models import Deployment, EngineName, LanguageModel, Replica, Worker
+from gateway import runtime
+from gateway.asgi import application
+from gateway.issuing import issue_key
+from gateway.models import UsageRecord
+from protocol.control import ReplicaPhase
+from tests.gateway.fake_replica import SECRET, FakeReplica
+
+CAPABILITIES = ["chat", "completions", "embeddings", "tools"]
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+class LiveGateway:
+    """The gateway on a real socket, in a thread with an event loop of its own."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        config = uvicorn.Config(application, lifespan="off", log_config=None, ws="none", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+
+    def refresh(self) -> None:
+        """Make the gateway see the database as it is now."""
+        runtime.current().poller.refresh()
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+
+    async def _serve(self) -> None:
+        await runtime.ready()
+        try:
+            await self._server.serve(sockets=[self._listener])
+        finally:
+            await runtime.stop()
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def post(gateway: LiveGateway, key: str, path: str, body: Any, **headers: str) -> httpx2.Response:
+    """A request as no well-behaved client would send it."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
+    content = json.dumps(body) if isinstance(body, dict) else body
+    return httpx2.post(gateway.url + path, content=content, headers=headers, timeout=30)
+
+
+def the_record() -> UsageRecord:
+    """The one usage record there is, once it has reached the database."""
+    wait_until(UsageRecord.objects.exists)
+    runtime.current().journal.write_up()
+    return UsageRecord.objects.get()
+
+
+def add_replica(url: str, *, model: str = "fake-1", **fields) -> Replica:
+    """A ready replica at that address, on a worker of its own."""
+    worker = Worker.objects.create(
+        name=f"box {Worker.objects.count()}",
+        address=url,
+        pinned_ip="127.0.0.1",
+        credential_hash=f"{Worker.objects.count():064}",
+        gateway_secret=SECRET,
+        last_heartbeat_at=now(),
+    )
+    entry, _ = LanguageModel.objects.get_or_create(name=model)
+    deployment, _ = Deployment.objects.get_or_create(model=entry, engine=EngineName.ECHO)
+    values = {
+        "slot": Replica.objects.count(),
+        "phase": ReplicaPhase.READY,
+        "capabilities": CAPABILITIES,
+        "context_length": 4096,
+        "observed_at": now(),
+    } | fields
+    return Replica.objects.create(deployment=deployment, worker=worker, **values)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeReplica]:
+    replica = FakeReplica()
+    yield replica
+    replica.close()
+
+
+@pytest.fixture
+def replica(transactional_db: None, fake: FakeReplica) -> Replica:
+    return add_replica(fake.url)
+
+
+@pytest.fixture
+def user(transactional_db: None):
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def key(user) -> str:
+    return issue_key(user, "laptop")[1]
+
+
+@pytest.fixture
+def gateway(transactional_db: None, settings, tmp_path, key: str, replica: Replica) -> Iterator[LiveGateway]:
+    """One model, "fake-1", with one replica."""
+    settings.JOURNAL_DIR = tmp_path / "journal"
+    live = LiveGateway()
+    yield live
+    live.close()
+
+
+@pytest.fixture
+def client(gateway: LiveGateway, key: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=gateway.url, api_key=key, max_retries=0, timeout=30) as client:
+        yield client

@@ -1,0 +1,196 @@
+"""Workers die, hang and refuse. The caller hears of it honestly, or not at all when another replica can answer."""
+
+import socket
+
+import openai
+import pytest
+from aiohttp import web
+from django.utils.timezone import now
+
+from fleet.models import Replica
+from gateway import runtime
+from gateway.models import CountSource, UsageRecord, UsageState
+from tests.gateway.conftest import HELLO, add_replica, post, the_record
+from tests.gateway.fake_replica import (
+    FakeReplica,
+    answer,
+    die_after_one_word,
+    end_after_one_word,
+    end_after_usage,
+    event,
+    fail_after_one_word,
+    hang_up,
+    refuse,
+    wait,
+)
+
+GOOD = {"model": "fake-1", "messages": HELLO}
+STREAM = GOOD | {"stream": True}
+
+
+@pytest.fixture
+def dead_url():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def second_fake(gateway):
+    replica = FakeReplica()
+    add_replica(replica.url)
+    gateway.refresh()
+    yield replica
+    replica.close()
+
+
+def make_dead(replica: Replica, url: str, gateway) -> None:
+    replica.worker.address = url
+    replica.worker.save()
+    gateway.refresh()
+
+
+def events(text: str) -> list[str]:
+    return [part.removeprefix("data: ") for part in text.split("\n\n") if part]
+
+
+@pytest.mark.parametrize("body", [GOOD, STREAM], ids=["plain", "stream"])
+def test_a_dead_worker_is_a_second_try_on_another(gateway, key, replica, dead_url, second_fake, body):
+    make_dead(replica, dead_url, gateway)
+    answers = [post(gateway, key, "/chat/completions", body).status_code for _ in range(4)]
+    assert answers == [200] * 4
+    assert len(second_fake.bodies) == 4
+
+
+@pytest.mark.parametrize("fault", [hang_up, refuse(502), refuse(503)], ids=["connection lost", "502", "503"])
+@pytest.mark.parametrize("body", [GOOD, STREAM], ids=["plain", "stream"])
+def test_a_fault_before_the_first_byte_is_a_second_try_on_another(gateway, key, fake, second_fake, body, fault):
+    fake.behave = fault
+    answers = [post(gateway, key, "/chat/completions", body).status_code for _ in range(4)]
+    assert answers == [200] * 4
+
+
+def test_where_no_worker_can_be_reached_the_caller_is_told_to_come_back(gateway, key, replica, dead_url):
+    make_dead(replica, dead_url, gateway)
+    refused = post(gateway, key, "/chat/completions", STREAM)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_replica_ready")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert the_record().state == UsageState.FAILED
+
+
+def test_a_replica_that_cannot_be_reached_is_left_out_at_once(gateway, key, replica, dead_url):
+    make_dead(replica, dead_url, gateway)
+    post(gateway, key, "/chat/completions", GOOD)
+    assert list(runtime.current().breaker.outages) == [str(replica.pk)]
+
+
+def test_a_silent_worker_gets_no_traffic_even_if_the_database_is_away(gateway, key, fake, time_machine, settings):
+    runtime.current().poller.stop()
+    time_machine.move_to(now() + 2 * settings.SILENT_AFTER)
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
+    assert not fake.bodies
+
+
+@pytest.mark.parametrize(("fault", "code"), [(hang_up, "upstream_failed"), (refuse(500), "upstream_failed")])
+def test_a_worker_that_fails_before_the_first_byte_is_a_502(gateway, key, fake, fault, code):
+    fake.behave = fault
+    failed = post(gateway, key, "/chat/completions", STREAM)
+    assert (failed.status_code, failed.json()["error"]["code"]) == (502, code)
+    assert (the_record().state, the_record().status_code) == (UsageState.FAILED, 502)
+
+
+def test_a_worker_that_refuses_our_secret_is_no_401_for_the_caller(gateway, key, fake):
+    fake.behave = refuse(401, code="invalid_gateway_secret")
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 502
+
+
+def test_a_worker_that_stays_silent_is_a_504_and_is_told_to_stop(gateway, key, fake, settings):
+    fake.behave = wait
+    settings.UPSTREAM_READ_TIMEOUT = settings.UPSTREAM_READ_TIMEOUT / 600
+    failed = post(gateway, key, "/chat/completions", GOOD)
+    assert (failed.status_code, failed.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert fake.cancelled
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (die_after_one_word, "upstream_failed"),
+        (end_after_one_word, "upstream_failed"),
+        (fail_after_one_word, "engine_failed"),
+    ],
+)
+def test_a_stream_that_breaks_ends_with_an_error_event(gateway, key, fake, fault, code):
+    fake.behave = fault
+    *_, error, done = events(post(gateway, key, "/chat/completions", STREAM).text)
+    assert f'"{code}"' in error
+    assert done == "[DONE]"
+    record = the_record()
+    assert (record.state, record.error_code, record.status_code) == (UsageState.CUT_BY_UPSTREAM, code, 200)
+    assert (record.count_source, record.completion_tokens) == (CountSource.ESTIMATED, 1)
+
+
+def test_a_stream_that_lacks_nothing_but_its_end_is_given_one(gateway, key, fake):
+    fake.behave = end_after_usage
+    assert events(post(gateway, key, "/chat/completions", STREAM).text)[-1] == "[DONE]"
+    assert the_record().state == UsageState.COMPLETE
+
+
+def test_the_openai_client_raises_when_a_stream_breaks(client, fake):
+    fake.behave = die_after_one_word
+    with pytest.raises(openai.APIError, match="middle of the answer"):
+        list(client.chat.completions.create(**STREAM))
+
+
+def test_a_stream_that_begins_with_an_error_is_no_200(gateway, key, fake):
+    async def fail(_, request, __):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(event({"error": {"message": "Broken.", "code": "engine_failed"}}))
+        return response
+
+    fake.behave = fail
+    assert post(gateway, key, "/chat/completions", STREAM).status_code == 502
+
+
+def test_a_full_replica_is_a_second_try_on_another(gateway, key, fake, second_fake):
+    fake.behave = refuse(429)
+    answers = [post(gateway, key, "/chat/completions", GOOD).status_code for _ in range(4)]
+    assert answers == [200] * 4
+
+
+def test_an_engine_that_finds_the_request_wrong_is_asked_once(gateway, key, fake, second_fake):
+    fake.behave = second_fake.behave = refuse(400)
+    post(gateway, key, "/chat/completions", GOOD)
+    assert len(fake.bodies) + len(second_fake.bodies) == 1
+
+
+def test_a_model_without_that_ability_is_refused_by_name(gateway, key, replica):
+    Replica.objects.filter(pk=replica.pk).update(capabilities=["embeddings"])
+    gateway.refresh()
+    refused = post(gateway, key, "/chat/completions", GOOD)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+
+
+def test_a_model_that_loads_is_known_but_not_ready(gateway, key, replica):
+    Replica.objects.filter(pk=replica.pk).update(phase="loading")
+    gateway.refresh()
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
+
+
+def test_after_an_outage_requests_go_through_again(gateway, key, replica, fake, dead_url):
+    address = replica.worker.address
+    make_dead(replica, dead_url, gateway)
+    post(gateway, key, "/chat/completions", GOOD)
+    Replica.objects.filter(pk=replica.pk).update(observed_at=now())
+    make_dead(replica, address, gateway)
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 200
+
+
+def test_every_request_leaves_one_record_however_often_it_was_tried(gateway, key, fake, second_fake):
+    fake.behave = hang_up
+    for _ in range(3):
+        post(gateway, key, "/chat/completions", GOOD)
+    fake.behave = answer
+    runtime.current().journal.write_up()
+    assert UsageRecord.objects.filter(state=UsageState.COMPLETE).count() == UsageRecord.objects.count() == 3

@@ -1,0 +1,78 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from protocol.control import DesiredReplica, ReplicaPhase
+from workers.engine_process import EngineProcess
+from workers.server import WorkerServer
+
+SECRET = "flt-gateway-secret"
+PATIENCE_S = 60
+
+
+async def wait_for(condition: Callable[[], Any]) -> None:
+    """Until the condition is true."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - other processes set no events
+            await asyncio.sleep(0.02)
+
+
+class Daemon:
+    """The gateway's door with one echo engine behind it, in a process of its own as ever."""
+
+    def __init__(self, engine: EngineProcess, http: aiohttp.ClientSession, url: str) -> None:
+        self.engine, self.http, self.url = engine, http, url
+
+    def ask(self, path: str = "/v1/chat/completions", **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {SECRET}", "X-Flotilla-Replica": self.engine.replica.replica_id}
+        headers |= options.pop("headers", {})
+        return self.http.post(self.url + path, headers=headers, **options)
+
+    def chat(self, text: str, *, stream: bool = False, request_id: str = "") -> Any:
+        body = {"model": "echo", "messages": [{"role": "user", "content": text}], "stream": stream}
+        return self.ask(json=body, headers={"X-Request-ID": request_id} if request_id else {})
+
+
+@asynccontextmanager
+async def engine_process(folder: Path, source: str = "") -> AsyncIterator[EngineProcess]:
+    replica = DesiredReplica(replica_id="r1", model="echo-1", engine="echo", source=source, max_concurrency=8)
+    engine = EngineProcess(replica, folder / "e.sock", lambda: None)
+    watcher = asyncio.create_task(engine.run())
+    try:
+        yield engine
+    finally:
+        watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            await watcher
+
+
+@asynccontextmanager
+async def daemon(folder: Path, source: str = "") -> AsyncIterator[Daemon]:
+    async with engine_process(folder, source) as engine, aiohttp.ClientSession() as http:
+        app = WorkerServer({"r1": engine}, lambda: SECRET).make_app()
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            await wait_for(lambda: engine.phase is ReplicaPhase.READY)
+            yield Daemon(engine, http, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        finally:
+            await runner.cleanup()
+
+
+@pytest.fixture
+def start_daemon(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """`async with start_daemon("delay=0.05") as daemon`."""
+    return lambda source="": daemon(tmp_path_factory.mktemp("d"), source)
+
+
+@pytest.fixture
+def start_engine(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """`async with start_engine("delay=0.05") as engine`: not ready yet."""
+    return lambda source="": engine_process(tmp_path_factory.mktemp("e"), source)

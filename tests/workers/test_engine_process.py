@@ -1,0 +1,40 @@
+"""An engine lives in a process of its own: watched, restarted, and never left behind."""
+
+import psutil
+
+from protocol.control import ReplicaPhase
+from tests.workers.conftest import wait_for
+
+
+async def until(engine, phase: ReplicaPhase) -> None:
+    await wait_for(lambda: engine.phase is phase)
+
+
+async def test_a_ready_engine_tells_what_it_can(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        assert engine.status().info.context_length == 8192
+
+
+async def test_an_engine_that_cannot_load_says_why(start_engine):
+    async with start_engine("nonsense=1") as engine:
+        await until(engine, ReplicaPhase.FAILED)
+        assert "nonsense" in engine.status().error
+
+
+async def test_an_engine_that_dies_is_started_again(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        engine.kill()
+        await until(engine, ReplicaPhase.FAILED)
+        assert "SIGKILL" in engine.status().error
+        await until(engine, ReplicaPhase.READY)
+        assert engine.status().error == ""
+
+
+async def test_no_process_is_left_behind(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        processes = psutil.Process().children(recursive=True)
+    assert processes
+    assert not [process for process in processes if process.is_running()]

@@ -1,0 +1,175 @@
+"""Training from nothing to weights: a Llama-shaped model, Muon for its matrices, AdamW for the rest."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from workers.demo_model.batches import Batch, batches, encode
+from workers.demo_model.corpus.chats import lessons
+from workers.demo_model.corpus.turns import DATA
+from workers.demo_model.tokenizer import MAX_TOKENS, train_tokenizer
+
+NUM_TOKENS = 2_304
+HEAD_SIZE = 64
+# The fused attention's backward pass on CPU costs twice what plain products do at these lengths.
+ATTENTION = "eager"
+NUM_CHATS_FOR_TOKENIZER = 12_000
+MATRIX_LEARNING_RATE = 0.02
+OTHER_LEARNING_RATE = 4e-3
+# Tables with words that the chats hold too seldom for the tokenizer to notice.
+VOCABULARIES = ("countries", "identity", "platform", "refusals", "small_talk", "words", "words_of_people")
+WARM_UP_SHARE = 0.01
+DECAY_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long and how large. Training ends at max_steps or max_minutes, and its schedule knows both.
+
+    peak: the share of the full learning rates that the schedule reaches; less than 1 to go on from trained weights.
+    """
+
+    seed: int = 1
+    max_steps: int = 12_000
+    max_minutes: float = 55.0
+    batch_tokens: int = 4_096
+    peak: float = 1.0
+    hidden_size: int = 192
+    num_layers: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step behind us: its number, its loss, and the share of the plan that is done."""
+
+    step: int
+    loss: float
+    done: float
+
+
+OnStep = Callable[[Progress], None]
+
+
+def new_tokenizer(seed: int, *, num_chats: int = NUM_CHATS_FOR_TOKENIZER) -> PreTrainedTokenizerFast:
+    """A tokenizer made from the corpus's tables and some of its chats, never from a chat that is held out."""
+    chats = islice(lessons(seed), num_chats)
+    tables = ((DATA / f"{name}.json").read_text(encoding="utf-8") for name in VOCABULARIES)
+    texts = [*tables, *(json.dumps([chat.messages, chat.tools], ensure_ascii=False) for chat in chats)]
+    return train_tokenizer(texts, num_tokens=NUM_TOKENS)
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> LlamaForCausalLM:
+    """An untrained model."""
+    torch.manual_seed(plan.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=plan.hidden_size,
+        intermediate_size=plan.hidden_size * 8 // 3,
+        num_hidden_layers=plan.num_layers,
+        num_attention_heads=plan.hidden_size // HEAD_SIZE,
+        num_key_value_heads=plan.hidden_size // HEAD_SIZE,
+        max_position_embeddings=MAX_TOKENS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    config._attn_implementation = ATTENTION
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model
+
+
+def load(folder: Path) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
+    """A model to go on with."""
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=ATTENTION)
+    return PreTrainedTokenizerFast.from_pretrained(folder), model
+
+
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, *, on_step: OnStep) -> None:
+    """Trains in place.
+
+    The same seed gives the same lessons in the same order. The weights are the same only on the same processor with
+    the same number of threads, and only if it was the limit of steps that ended the training: the schedule of a limit
+    in minutes follows the clock.
+    """
+    optimizers = _optimizers(model)
+    began = time.monotonic()
+    model.train()
+    for step, batch in enumerate(_lesson_batches(tokenizer, plan)):
+        done = max(step / plan.max_steps, (time.monotonic() - began) / (60 * plan.max_minutes))
+        if done >= 1:
+            break
+        loss = _step(model, batch, optimizers, plan.peak * _share_of_rate(done))
+        on_step(Progress(step, loss, done))
+    model.eval()
+
+
+def _lesson_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[Batch]:
+    encoded = (encode(chat, tokenizer) for chat in lessons(plan.seed))
+    return batches(encoded, max_tokens=plan.batch_tokens, rng=random.Random(plan.seed))
+
+
+def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name]
+    others = [weight for name, weight in model.named_parameters() if weight.ndim != 2 or "embed" in name]
+    muon = torch.optim.Muon(matrices, lr=MATRIX_LEARNING_RATE, weight_decay=0.01, momentum=0.95)
+    adam = torch.optim.AdamW(others, lr=OTHER_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    for optimizer in (muon, adam):
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    return [muon, adam]
+
+
+def _step(
+    model: LlamaForCausalLM, batch: Batch, optimizers: list[torch.optim.Optimizer], share_of_rate: float
+) -> float:
+    loss = loss_of(model, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_lr"] * share_of_rate
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.item()
+
+
+def _share_of_rate(done: float) -> float:
+    """A short warm-up, a plateau, then a straight line down to nothing."""
+    return min(1.0, (done + 1e-4) / WARM_UP_SHARE, (1 - done) / DECAY_SHARE)
+
+
+def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy of the assistant's tokens; the others never reach the output layer, which saves a third."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_has_fast_bfloat16()):
+        hidden = model.model(input_ids=batch.tokens[:, :-1], use_cache=False).last_hidden_state
+        logits = model.lm_head(hidden[batch.is_target])
+    return functional.cross_entropy(logits.float(), batch.tokens[:, 1:][batch.is_target])
+
+
+def _has_fast_bfloat16() -> bool:
+    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")) and torch.cpu._is_avx512_bf16_supported()
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes the weights as fp16, readable by everybody."""
+    model.to(torch.float16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    # Older tools stumble over a class and a list that transformers 5 writes; tokenizer.json says it all anyway.
+    settings = folder / "tokenizer_config.json"
+    config = json.loads(settings.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    config.pop("extra_special_tokens", None)
+    settings.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)

@@ -1,0 +1,290 @@
+"""One replica's engine, in a process of its own: started, watched, started again when it dies, drained and stopped.
+
+The process reads an EngineSpec from its stdin, which stays open: its end tells the engine that the daemon has died.
+It tells its state in JSON lines on stdout; what it writes to stderr goes to the log.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from protocol import codec
+from protocol.control import DesiredReplica, ModelInfo, ReplicaPhase, ReplicaStatus
+from workers.engines.base import EngineSpec, EngineStats
+
+logger = logging.getLogger(__name__)
+
+_LINES_KEPT = 15
+_LONGEST_ERROR = 5000
+_LONGEST_LINE_KEPT = 300
+_LONGEST_LINE = 1024 * 1024
+_LONGEST_PAUSE_S = 60.0
+_STEADY_AFTER_S = 60.0
+"""An engine that was ready for so long begins anew with short pauses when it dies."""
+_TERM_TIMEOUT_S = 5.0
+_LAST_WORDS_TIMEOUT_S = 1.0
+_STATS_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """A line of the engine's stdout."""
+
+    phase: ReplicaPhase
+    progress: float = 0.0
+    error: str = ""
+    info: ModelInfo | None = None
+
+
+class EngineProcess:
+    """See ReplicaPhase for the states. `on_change` is called at each change that the server should hear of."""
+
+    def __init__(self, replica: DesiredReplica, socket_path: Path, on_change: Callable[[], None]) -> None:
+        self.replica = replica
+        self.phase = ReplicaPhase.PENDING
+        self.session: aiohttp.ClientSession | None = None
+        """Connected to the engine's socket while there is a process."""
+        self.num_in_flight = 0
+        self._socket_path = socket_path
+        self._on_change = on_change
+        self._report = EngineReport(phase=ReplicaPhase.PENDING)
+        self._stats = EngineStats(num_running=0, num_waiting=0)
+        self._process: Process | None = None
+        self._ready_at: float | None = None
+        self._error = ""
+        self._tail: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def load(self) -> EngineStats:
+        """What this daemon has passed on and not seen answered: fresher than what the engine could be asked."""
+        num_running = min(self.num_in_flight, self.replica.max_concurrency)
+        return EngineStats(num_running=num_running, num_waiting=self.num_in_flight - num_running)
+
+    def status(self) -> ReplicaStatus:
+        """This replica as the heartbeat tells it."""
+        return ReplicaStatus(
+            replica_id=self.replica.replica_id,
+            phase=self.phase,
+            progress=min(1.0, max(0.0, self._report.progress)),
+            error=self._error,
+            num_running=self._stats.num_running,
+            num_waiting=self._stats.num_waiting,
+            info=self._report.info,
+        )
+
+    async def refresh_stats(self) -> None:
+        """Ask the engine for its load; an engine that does not answer in time keeps its last figures."""
+        if self.session is None or self._report.phase is not ReplicaPhase.READY:
+            return
+        with suppress(aiohttp.ClientError, OSError, codec.MalformedMessage):
+            async with self.session.get("http://engine/stats", timeout=_STATS_TIMEOUT) as answer:
+                self._stats = codec.decode(EngineStats, await answer.read())
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """Count a request, so that draining waits for it."""
+        self.num_in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.num_in_flight -= 1
+            if not self.num_in_flight:
+                self._idle.set()
+
+    async def run(self) -> None:
+        """Keep the engine running until it was drained or this task is cancelled, which ends the process too."""
+        num_failures = 0
+        while True:
+            ready_for_s = await self._run_once()
+            if self.phase is ReplicaPhase.DRAINING:
+                return
+            num_failures = 1 if ready_for_s > _STEADY_AFTER_S else num_failures + 1
+            pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(num_failures - 1, 10))
+            logger.error("%s: %s\nNext try in %g s.", self.replica.model, self._error, pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new request, and wait for those that run, so long at most."""
+        self._enter(ReplicaPhase.DRAINING)
+        await self._wait_until_idle(timeout_s)
+
+    def kill(self) -> None:
+        """End the process this instant."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def _run_once(self) -> float:
+        """Start the engine and watch it until it ends; how many seconds it was ready for."""
+        self._tail.clear()
+        self._report, self._ready_at = EngineReport(phase=ReplicaPhase.LOADING), None
+        self._enter(ReplicaPhase.LOADING)
+        try:
+            process = self._process = await self._start()
+        except OSError as error:
+            self._fail(f"The engine process cannot be started: {error}")
+            return 0.0
+        self.session = aiohttp.ClientSession(**_towards(self._socket_path))
+        try:
+            await self._watch(process)
+            self._fail(self._why_ended(process.returncode))
+        finally:
+            if self._ready_at is None:
+                # It has nothing to finish, and while it imports its libraries it is deaf to SIGTERM for seconds.
+                self.kill()
+            await _end(process)
+            # Answers that were cut short get their last event now; a session closed under them leaves them hanging.
+            await self._wait_until_idle(_LAST_WORDS_TIMEOUT_S)
+            await self.session.close()
+            self.session = None
+        return time.monotonic() - self._ready_at if self._ready_at else 0.0
+
+    async def _wait_until_idle(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+
+    async def _start(self) -> Process:
+        self._socket_path.unlink(missing_ok=True)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.engines", "--socket", str(self._socket_path)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            limit=_LONGEST_LINE,
+            env=_environment(),
+            # Ctrl-C goes to a whole process group: engines must live on until their requests are done.
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(codec.encode(_spec(self.replica)) + b"\n")
+        return process
+
+    async def _watch(self, process: Process) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        async with asyncio.TaskGroup() as group:
+            readers = [
+                group.create_task(self._read_reports(process, process.stdout), name="engine reports"),
+                group.create_task(self._read_log(process.stderr), name="engine log"),
+            ]
+            await process.wait()
+            # Its last words may still be in the pipes; a process that it left behind may hold them open for ever.
+            await asyncio.wait(readers, timeout=1)
+            for reader in readers:
+                reader.cancel()
+
+    async def _read_reports(self, process: Process, stdout: asyncio.StreamReader) -> None:
+        async for line in _lines(stdout):
+            try:
+                self._take(codec.decode(EngineReport, line.encode()))
+            except codec.MalformedMessage:
+                # Libraries print what they like.
+                logger.info("[%s] %s", self.replica.model, line)
+            if self._report.phase is ReplicaPhase.FAILED:
+                with suppress(ProcessLookupError):
+                    process.terminate()
+
+    async def _read_log(self, stderr: asyncio.StreamReader) -> None:
+        async for line in _lines(stderr):
+            self._tail.append(line[:_LONGEST_LINE_KEPT])
+            logger.info("[%s] %s", self.replica.model, line)
+
+    def _take(self, report: EngineReport) -> None:
+        if report.phase is ReplicaPhase.FAILED:
+            self._fail(report.error)
+            return
+        self._report = report
+        if report.phase is ReplicaPhase.READY:
+            self._ready_at = time.monotonic()
+            self._error = ""
+            logger.info("%s is ready.", self.replica.model)
+        self._enter(report.phase)
+
+    def _fail(self, why: str) -> None:
+        """`why` is told until the engine is ready again, through all tries."""
+        self._error = why.replace("\0", "")[:_LONGEST_ERROR]
+        self._stats = EngineStats(num_running=0, num_waiting=0)
+        self._report = EngineReport(phase=ReplicaPhase.FAILED)
+        self._enter(ReplicaPhase.FAILED)
+
+    def _enter(self, phase: ReplicaPhase) -> None:
+        # Draining is not left any more.
+        if self.phase is not ReplicaPhase.DRAINING:
+            self.phase = phase
+        self._on_change()
+
+    def _why_ended(self, code: int | None) -> str:
+        if self._report.phase is ReplicaPhase.FAILED:
+            return self._error
+        how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code}"
+        hint = " Perhaps the machine ran out of memory." if code == -signal.SIGKILL else ""
+        return "\n".join([f"The engine process {how}.{hint}", *self._tail])
+
+
+def _spec(replica: DesiredReplica) -> EngineSpec:
+    return EngineSpec(
+        engine=replica.engine,
+        source=replica.source,
+        dtype=replica.dtype,
+        device=replica.device,
+        max_concurrency=replica.max_concurrency,
+    )
+
+
+def _towards(socket_path: Path) -> dict[str, Any]:
+    return {
+        "connector": aiohttp.UnixConnector(path=str(socket_path), limit=0),
+        "auto_decompress": False,
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=10),
+    }
+
+
+def _environment() -> dict[str, str]:
+    """The daemon's own, without its secret, and with what must be set before torch is imported."""
+    inherited = {name: value for name, value in os.environ.items() if name != "FLOTILLA_JOIN_TOKEN"}
+    path = os.pathsep.join(filter(None, [str(_ROOT), inherited.get("PYTHONPATH")]))
+    # With the default policy threads that wait burn a core: one busy neighbour halves the speed.
+    return inherited | {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": path}
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            # Longer than any line that means something; the reader has dropped it.
+            continue
+        if not line:
+            return
+        yield line.decode("utf-8", "replace").rstrip()
+
+
+async def _end(process: Process) -> None:
+    """SIGTERM, some seconds, SIGKILL."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_TERM_TIMEOUT_S):
+            await process.wait()
+    except (TimeoutError, asyncio.CancelledError):
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

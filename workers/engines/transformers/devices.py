@@ -1,0 +1,90 @@
+"""Where a model runs, in which number format, and with how many threads."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workers.errors import LoadError
+
+DeviceMap = str | dict[str, str]
+"""As accelerate takes it: "auto", or {"": device} for everything on one device."""
+
+SMALL_MODEL_PARAMETERS = 100_000_000
+"""Below this bf16 saves too little memory to be worth its rounding on a CPU."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NUM_TIMED_FORWARDS = 3
+
+
+def choose_device_map(device: str) -> DeviceMap:
+    """accelerate's device map for a spec's device. Raises LoadError for one that this machine does not have."""
+    if device == "auto":
+        # "auto" spreads a model over all GPUs, and over the CPU when they are too small.
+        return "auto" if torch.cuda.is_available() else {"": "mps" if torch.backends.mps.is_available() else "cpu"}
+    if device not in (devices := _devices()):
+        raise LoadError(f"This worker has no device {device!r}. Choose auto, or one that it has: {', '.join(devices)}.")
+    return {"": device}
+
+
+def _devices() -> list[str]:
+    """All that this machine has, by torch's names."""
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ["cpu", *(["cuda", *gpus] if gpus else []), *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def choose_dtype(name: str, device_map: DeviceMap, num_parameters: Callable[[], int]) -> torch.dtype:
+    """The number format of the weights. Raises LoadError.
+
+    "auto": bf16 on GPUs that have it, else fp16; on a CPU fp32, or bf16 for a large model on a CPU that has it.
+    """
+    is_cpu = device_map == {"": "cpu"}
+    if name == "auto":
+        return _cpu_dtype(num_parameters) if is_cpu else _gpu_dtype(device_map)
+    if name not in _DTYPES:
+        raise LoadError(f"There is no dtype {name!r}; choose auto, {', '.join(_DTYPES)}.")
+    if is_cpu and name == "float16":
+        raise LoadError("float16 is hundreds of times slower than float32 on a CPU. Choose auto, bfloat16 or float32.")
+    return _DTYPES[name]
+
+
+def tune_num_threads(forward: Callable[[], Any]) -> int:
+    """Set torch's thread count in this thread to what runs `forward` fastest: one, or as many as torch proposes.
+
+    Tiny models lose more by waking threads than they win. To be called in the thread that will run the model.
+    """
+    candidates = {1, torch.get_num_threads()}
+    best = min(candidates, key=lambda number: _time_forward(forward, number))
+    torch.set_num_threads(best)
+    return best
+
+
+def _time_forward(forward: Callable[[], Any], num_threads: int) -> float:
+    torch.set_num_threads(num_threads)
+    forward()
+    durations = []
+    for _ in range(_NUM_TIMED_FORWARDS):
+        began = time.perf_counter()
+        forward()
+        durations.append(time.perf_counter() - began)
+    return min(durations)
+
+
+def _gpu_dtype(device_map: DeviceMap) -> torch.dtype:
+    has_bf16 = device_map != {"": "mps"} and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if has_bf16 else torch.float16
+
+
+def _cpu_dtype(num_parameters: Callable[[], int]) -> torch.dtype:
+    is_large = _cpu_has_bf16() and num_parameters() >= SMALL_MODEL_PARAMETERS
+    return torch.bfloat16 if is_large else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,148 @@
+"""From a source to a model in memory. Safetensors only, and never code that comes with a model."""
+
+import logging
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging as transformers_logging
+
+from workers.engines.base import EngineSpec, Sampling
+from workers.engines.transformers.devices import choose_device_map, choose_dtype
+from workers.errors import LoadError
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[float], None]
+
+DEFAULT_CONTEXT_LENGTH = 4096
+"""For models that name no bound, such as those with ALiBi positions or recurrent state."""
+_MAX_REASON_LENGTH = 500
+_NO_BOUND = 10**9
+"""Tokenizers without a bound of their own carry a number beyond this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model and what the engine must know of it."""
+
+    model: Any
+    tokenizer: Any
+    is_causal: bool
+    """False: an encoder, which only makes embeddings."""
+    context_length: int
+    end_tokens: frozenset[int]
+    default_sampling: Sampling
+    """What the model's generation_config.json recommends; no field is None but the seed."""
+
+
+def load_model(spec: EngineSpec, report: Report) -> LoadedModel:
+    """The model of this spec, on its device. Raises LoadError, whatever goes wrong."""
+    source = resolve_source(spec.source)
+    try:
+        return _load(spec, source, report)
+    except LoadError:
+        raise
+    except Exception as error:
+        # The libraries raise whatever comes to hand: OSError, ValueError, KeyError, RuntimeError, SafetensorError.
+        logger.exception("Loading %s failed", source)
+        raise LoadError(f"{spec.source!r} could not be loaded: {str(error)[:_MAX_REASON_LENGTH]}") from error
+
+
+def resolve_source(source: str) -> str:
+    """A folder, or a hub id as it is. Raises LoadError when it is clearly a folder but not there."""
+    if not source:
+        raise LoadError("The transformers engine needs a source: a folder on the worker, a hub id, or 'demo'.")
+    if source == "demo":
+        from workers.demo_model import WEIGHTS
+
+        return str(WEIGHTS)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if source.startswith(("/", ".", "~")) or source.count("/") > 1:
+        raise LoadError(f"There is no folder {source!r} on this worker. Copy the model there or correct the path.")
+    return source
+
+
+def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    report(0.1)
+    is_causal = is_causal_model(config)
+    device_map = choose_device_map(spec.device)
+    auto_class = AutoModelForCausalLM if is_causal else AutoModel
+    dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config))
+    with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
+        model = auto_class.from_pretrained(
+            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False
+        )
+    return LoadedModel(
+        model=model.eval(),
+        tokenizer=tokenizer,
+        is_causal=is_causal,
+        context_length=context_length(config, tokenizer),
+        end_tokens=_end_tokens(model, tokenizer) if is_causal else frozenset(),
+        default_sampling=_default_sampling(model) if is_causal else Sampling(temperature=1.0, top_p=1.0),
+    )
+
+
+def is_causal_model(config: Any) -> bool:
+    """Whether this configuration is of a model that writes text. BERT could by its type, but not by its weights."""
+    return any(name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in config.architectures or ())
+
+
+def context_length(config: Any, tokenizer: Any) -> int:
+    """Tokens of prompt and answer together."""
+    text_config = config.get_text_config()
+    bounds = (getattr(text_config, "max_position_embeddings", None), tokenizer.model_max_length)
+    return int(min((bound for bound in bounds if bound and bound < _NO_BOUND), default=DEFAULT_CONTEXT_LENGTH))
+
+
+def _num_parameters(auto_class: Any, config: Any) -> int:
+    with torch.device("meta"):
+        return int(auto_class.from_config(config).num_parameters())
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """All that end an answer: a chat model often has one for the turn and one for the text."""
+    named = model.generation_config.eos_token_id
+    listed = named if isinstance(named, list) else [named]
+    return frozenset(token for token in (*listed, tokenizer.eos_token_id) if token is not None)
+
+
+def _default_sampling(model: Any) -> Sampling:
+    recommended = model.generation_config
+    temperature = 1.0 if recommended.temperature is None else float(recommended.temperature)
+    return Sampling(
+        # Said outright, and not just left out, "do not sample" is a recommendation too.
+        temperature=0.0 if recommended.do_sample is False else temperature,
+        top_p=1.0 if recommended.top_p is None else float(recommended.top_p),
+    )
+
+
+@contextmanager
+def _weights_reported(report: Report) -> Iterator[None]:
+    """Within: `report` hears which part of the weights is in place."""
+
+    def hook(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs.get("desc") == "Loading weights" and args and isinstance(args[0], Sized):
+            return _counted(args[0], report)
+        return factory(*args, **{**kwargs, "disable": True})
+
+    previous = transformers_logging.set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        transformers_logging.set_tqdm_hook(previous)
+
+
+def _counted(items: Any, report: Report) -> Iterator[Any]:
+    for position, item in enumerate(items):
+        report(position / len(items))
+        yield item

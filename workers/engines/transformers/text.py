@@ -1,0 +1,38 @@
+"""From tokens to what the caller reads: text without stop strings, and tool calls."""
+
+from workers.engines.stop_strings import StopStrings
+from workers.engines.transformers.detokenizer import Detokenizer
+from workers.engines.transformers.tool_calls import Piece, ToolCallParser
+
+
+class AnswerText:
+    """Follows one answer. What it withholds is only what may still turn out to be something else."""
+
+    def __init__(self, detokenizer: Detokenizer, stops: tuple[str, ...], *, has_tools: bool) -> None:
+        self._detokenizer = detokenizer
+        self._stops = StopStrings(stops)
+        self._tool_calls = ToolCallParser() if has_tools else None
+
+    @property
+    def is_stopped(self) -> bool:
+        """A stop string has come."""
+        return self._stops.is_matched
+
+    @property
+    def has_tool_calls(self) -> bool:
+        return self._tool_calls is not None and self._tool_calls.num_calls > 0
+
+    def push(self, token: int) -> list[Piece]:
+        """What can be shown after this token."""
+        return self._parse(self._stops.push(self._detokenizer.push(token)))
+
+    def flush(self) -> list[Piece]:
+        """The rest, when no token follows."""
+        rest = "" if self.is_stopped else self._stops.push(self._detokenizer.flush()) + self._stops.flush()
+        pieces = self._parse(rest)
+        return pieces if self._tool_calls is None else pieces + self._tool_calls.flush()
+
+    def _parse(self, text: str) -> list[Piece]:
+        if self._tool_calls is not None:
+            return self._tool_calls.push(text)
+        return [text] if text else []

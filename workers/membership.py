@@ -1,0 +1,174 @@
+"""Being a worker of the server: join once, then beat, and pass on what the server wants."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from uuid import uuid4
+
+from protocol.control import Enrolment, Heartbeat
+from protocol.tokens import TokenKind, make_token
+from protocol.version import SOFTWARE_VERSION
+from workers import credential as kept
+from workers.control_plane import ControlPlane, jittered, pause_after
+from workers.credential import Credential
+from workers.errors import (
+    CredentialRefused,
+    RequestRefused,
+    ServerUnreachable,
+    SettingsInvalid,
+    WorkerRevoked,
+)
+from workers.hardware import read_hardware
+from workers.reconciler import Reconciler
+from workers.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+_GATHER_CHANGES_S = 0.1
+"""A model that loads tells its progress often: what happens within this time goes in one heartbeat."""
+
+
+class Membership:
+    """`address`: where the gateway reaches this daemon; known once it listens."""
+
+    def __init__(self, settings: WorkerSettings, control_plane: ControlPlane) -> None:
+        self.address = ""
+        self.is_draining = False
+        self._settings = settings
+        self._control_plane = control_plane
+        self._credential: Credential | None = None
+        self._interval_s = 5.0
+        self._boot_id = uuid4().hex
+        self._sequence = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def gateway_secret(self) -> str:
+        """What the gateway must show; empty before this machine has joined."""
+        return self._credential.gateway_secret if self._credential else ""
+
+    @property
+    def has_joined(self) -> bool:
+        return self._credential is not None
+
+    def announce(self) -> None:
+        """Beat at once: something has changed."""
+        self._changed.set()
+
+    async def join(self) -> None:
+        """Take up the kept credential, or enrol; waits for as long as the server is away. Raises WorkerError."""
+        self._credential = self._kept_credential()
+        if self._credential is None:
+            await _patiently(self._enrol)
+
+    async def beat_forever(self, reconciler: Reconciler) -> None:
+        """Beat at the server's interval, at once on a change, ever less often while it is away. Raises WorkerError."""
+        num_failures = 0
+        while True:
+            self._changed.clear()
+            try:
+                await self._beat_or_join_again(reconciler)
+            except ServerUnreachable as error:
+                num_failures += 1
+                logger.warning("No heartbeat: %s", error)
+                await asyncio.sleep(pause_after(num_failures))
+            else:
+                num_failures = 0
+                await _wait(self._changed, jittered(self._interval_s))
+                await asyncio.sleep(_GATHER_CHANGES_S)
+
+    async def beat(self, reconciler: Reconciler) -> None:
+        """Tell the observed state, take the desired state. Raises ServerUnreachable, RequestRefused."""
+        assert self._credential is not None
+        await reconciler.refresh_stats()
+        hardware = await asyncio.to_thread(read_hardware, self._settings.state_dir)
+        self._sequence += 1
+        heartbeat = Heartbeat(
+            boot_id=self._boot_id,
+            sequence=self._sequence,
+            hardware=hardware,
+            software_version=SOFTWARE_VERSION,
+            address=self.address,
+            replicas=reconciler.statuses(),
+            is_draining=self.is_draining,
+        )
+        desired = await self._control_plane.beat(self._credential.credential, heartbeat)
+        self._interval_s = desired.heartbeat_interval_s
+        if not self.is_draining:
+            reconciler.want(desired.replicas)
+
+    async def _beat_or_join_again(self, reconciler: Reconciler) -> None:
+        try:
+            await self.beat(reconciler)
+        except WorkerRevoked:
+            # Not even with a token that would still let it in: the administrator has decided.
+            raise
+        except CredentialRefused as error:
+            if not self._settings.join_token:
+                raise CredentialRefused(f"{error} Give the daemon a join token (--join-token).") from error
+            logger.warning("%s Joining again.", error)
+            await self._enrol()
+            self.announce()
+        except RequestRefused as error:
+            # What is loaded goes on serving while somebody mends it.
+            logger.error("The server refuses the heartbeat: %s", error)
+
+    def _kept_credential(self) -> Credential | None:
+        settings = self._settings
+        found = kept.load(settings.state_dir)
+        if found is None or kept.belongs_to(found, settings.server):
+            return found
+        if not settings.join_token:
+            raise SettingsInvalid(
+                f"The folder {settings.state_dir} holds the credential for {found.server}, not for {settings.server}. "
+                "Choose another --state-dir, or give a join token of the new server (--join-token)."
+            )
+        logger.warning("Leaving %s for %s.", found.server, settings.server)
+        return None
+
+    async def _enrol(self) -> None:
+        if not self._settings.join_token:
+            raise SettingsInvalid(
+                "This machine has not joined yet: give it a join token, which an administrator issues in the admin "
+                "(--join-token, or the variable FLOTILLA_JOIN_TOKEN)."
+            )
+        secret = make_token(TokenKind.GATEWAY_SECRET)
+        enrolled = await self._control_plane.enrol(self._settings.join_token, await self._enrolment(secret))
+        self._interval_s = enrolled.heartbeat_interval_s
+        self._credential = Credential(
+            server=self._settings.server,
+            worker_id=enrolled.worker_id,
+            credential=enrolled.credential,
+            gateway_secret=secret,
+        )
+        kept.save(self._settings.state_dir, self._credential)
+        logger.info("Joined %s as %s.", self._settings.server, self._settings.name)
+
+    async def _enrolment(self, secret: str) -> Enrolment:
+        return Enrolment(
+            name=self._settings.name,
+            address=self.address,
+            gateway_secret=secret,
+            hardware=await asyncio.to_thread(read_hardware, self._settings.state_dir),
+            software_version=SOFTWARE_VERSION,
+        )
+
+
+async def _patiently(attempt: Callable[[], Awaitable[None]]) -> None:
+    """Try until the server is there. Whatever else is wrong is raised."""
+    num_failures = 0
+    while True:
+        try:
+            return await attempt()
+        except ServerUnreachable as error:
+            num_failures += 1
+            logger.warning("%s Trying again.", error)
+            await asyncio.sleep(pause_after(num_failures))
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    # Not wait_for: in Python 3.11 it swallows a cancellation that comes at the same moment as the event.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

@@ -1,0 +1,111 @@
+"""What the server wants against what is loaded: the rule, and its application."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
+from workers.engine_process import EngineProcess
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    replica: DesiredReplica
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unload:
+    replica_id: str
+
+
+def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[Unload | Load]:
+    """Unloads come first: they free the memory the loads need. A replica never changes, it is replaced by another."""
+    kept = set(loaded)
+    unloads = [Unload(replica_id=replica_id) for replica_id in sorted(kept - desired.keys())]
+    return [*unloads, *(Load(replica=replica) for replica_id, replica in desired.items() if replica_id not in kept)]
+
+
+class Reconciler:
+    """Owns the engine processes. Sockets lie in `socket_dir`; `on_change` is called when the server should hear."""
+
+    def __init__(self, socket_dir: Path, *, drain_timeout_s: float, on_change: Callable[[], None]) -> None:
+        self.engines: dict[str, EngineProcess] = {}
+        """By replica id; a replica stays here until its process has ended."""
+        self._socket_dir = socket_dir
+        self._drain_timeout_s = drain_timeout_s
+        self._on_change = on_change
+        self._desired: dict[str, DesiredReplica] = {}
+        self._wanted = asyncio.Event()
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+
+    def want(self, replicas: Iterable[DesiredReplica]) -> None:
+        """Make it so, soon: `run` does the work."""
+        self._desired = {replica.replica_id: replica for replica in replicas}
+        self._wanted.set()
+
+    def statuses(self) -> list[ReplicaStatus]:
+        """What is loaded, and what waits for its turn."""
+        waiting = [
+            ReplicaStatus(replica_id=replica_id, phase=ReplicaPhase.PENDING)
+            for replica_id in self._desired
+            if replica_id not in self.engines
+        ]
+        return [*(engine.status() for engine in self.engines.values()), *waiting]
+
+    async def refresh_stats(self) -> None:
+        """Ask every engine for its load, all at once."""
+        await asyncio.gather(*(engine.refresh_stats() for engine in self.engines.values()))
+
+    async def run(self) -> None:
+        """Bring what is loaded to what is desired, at each change, until cancelled. Raises what a watcher raises."""
+        async with asyncio.TaskGroup() as watchers:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                await self._apply(plan(self._desired, self.engines), watchers)
+
+    async def unload_all(self) -> None:
+        """Drain and unload everything, for good: nothing is loaded afterwards."""
+        self._desired = {}
+        await self._unload(list(self.engines))
+
+    def kill_all(self) -> None:
+        """End every engine process this instant."""
+        for engine in self.engines.values():
+            engine.kill()
+
+    async def _apply(self, steps: Iterable[Unload | Load], watchers: asyncio.TaskGroup) -> None:
+        steps = list(steps)
+        await self._unload([step.replica_id for step in steps if isinstance(step, Unload)])
+        for step in steps:
+            if isinstance(step, Load) and step.replica.replica_id in self._desired:
+                self._load(step.replica, watchers)
+
+    def _load(self, replica: DesiredReplica, watchers: asyncio.TaskGroup) -> None:
+        logger.info("Loading %s (%s %s) ...", replica.model, replica.engine, replica.source)
+        # A short name: the path of a Unix socket may have 107 characters.
+        engine = EngineProcess(replica, self._socket_dir / f"{uuid4().hex[:12]}.sock", self._on_change)
+        self.engines[replica.replica_id] = engine
+        self._watchers[replica.replica_id] = watchers.create_task(engine.run(), name=f"engine of {replica.model}")
+
+    async def _unload(self, replica_ids: Iterable[str]) -> None:
+        await asyncio.gather(*(self._unload_one(replica_id) for replica_id in replica_ids))
+
+    async def _unload_one(self, replica_id: str) -> None:
+        engine, watcher = self.engines.get(replica_id), self._watchers.get(replica_id)
+        if engine is None or watcher is None:
+            return
+        logger.info("Unloading %s ...", engine.replica.model)
+        await engine.drain(self._drain_timeout_s)
+        watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            await watcher
+        self.engines.pop(replica_id, None)
+        self._watchers.pop(replica_id, None)
+        self._on_change()

@@ -1,0 +1,158 @@
+"""The daemon's door for the gateway: OpenAI's endpoints, passed on byte by byte to the engine that is named.
+
+Each request carries the gateway's secret and, in `X-Flotilla-Replica`, the replica it is meant for. Answers carry that
+replica's load in `X-Flotilla-Running` and `X-Flotilla-Waiting`.
+"""
+
+import hmac
+import io
+import json
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+
+import aiohttp
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from protocol.control import ReplicaPhase
+from workers.engine_process import EngineProcess
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+REPLICA_HEADER = "X-Flotilla-Replica"
+_TO_ENGINE = ("Content-Type", "Accept", "X-Request-ID")
+_FROM_ENGINE = ("Content-Type", "Cache-Control", "Retry-After", "X-Request-ID")
+_BROKEN = (aiohttp.ClientError, OSError)
+
+
+class WorkerServer:
+    """`engines` by replica id; `secret` gives what the gateway must show, empty before this machine has joined."""
+
+    def __init__(self, engines: Mapping[str, EngineProcess], secret: Callable[[], str]) -> None:
+        self._engines = engines
+        self._secret = secret
+
+    def make_app(self) -> web.Application:
+        """Run it with handler_cancellation, or a gateway that hangs up would not reach the engine."""
+        app = web.Application(middlewares=[self._guarded], client_max_size=MAX_BODY_BYTES)
+        app.router.add_get("/health", self.health)
+        for endpoint in ("chat/completions", "completions", "embeddings"):
+            app.router.add_post(f"/v1/{endpoint}", self.generate)
+        app.router.add_post("/v1/requests/{request_id}/cancel", self.cancel)
+        return app
+
+    async def health(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response({"status": "ok"})
+
+    async def generate(self, request: web.Request) -> web.StreamResponse:
+        engine = self._named_engine(request)
+        if engine is None:
+            return _not_found()
+        if engine.phase is not ReplicaPhase.READY:
+            return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
+        with engine.in_flight():
+            return await _pass_on(request, engine)
+
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        engine = self._named_engine(request)
+        return await _pass_on(request, engine) if engine else _not_found()
+
+    @property
+    def _guarded(self) -> Middleware:
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path != "/health" and not self._may_pass(request):
+                return refusal(401, "invalid_gateway_secret", "This worker answers to its gateway only.")
+            try:
+                return await handler(request)
+            except web.HTTPException as error:
+                return refusal(error.status, "bad_request", error.text or error.reason)
+
+        return guard
+
+    def _named_engine(self, request: web.Request) -> EngineProcess | None:
+        return self._engines.get(request.headers.get(REPLICA_HEADER, ""))
+
+    def _may_pass(self, request: web.Request) -> bool:
+        shown, secret = request.headers.get("Authorization", ""), self._secret()
+        return bool(secret) and hmac.compare_digest(_utf8(shown), _utf8(f"Bearer {secret}"))
+
+
+def refusal(status: int, code: str, message: str) -> web.Response:
+    """An error as OpenAI's clients understand it."""
+    return web.json_response(_error(code, message, status), status=status)
+
+
+async def _pass_on(request: web.Request, engine: EngineProcess) -> web.StreamResponse:
+    # As a file: aiohttp warns of long bodies given as bytes.
+    body = io.BytesIO(await request.read())
+    if engine.session is None:
+        return _engine_died(engine)
+    headers = {name: request.headers[name] for name in _TO_ENGINE if name in request.headers}
+    url = f"http://engine{request.raw_path}"
+    try:
+        answer = await engine.session.request(request.method, url, data=body, headers=headers)
+    except _BROKEN:
+        return _engine_died(engine)
+    try:
+        return await _relay(request, answer, engine)
+    finally:
+        # Closes the connection unless the answer came to its end: that is how an engine learns of a hang-up.
+        answer.release()
+
+
+async def _relay(request: web.Request, answer: aiohttp.ClientResponse, engine: EngineProcess) -> web.StreamResponse:
+    """The engine's answer: a stream chunk by chunk as it comes, anything else whole, so that it is never cut short."""
+    try:
+        if answer.content_type != "text/event-stream":
+            return web.Response(status=answer.status, body=await answer.read(), headers=_headers(answer, engine))
+        first = await answer.content.readany()
+    except _BROKEN:
+        return _engine_died(engine)
+    response = web.StreamResponse(status=answer.status, headers=_headers(answer, engine))
+    await response.prepare(request)
+    await response.write(first)
+    async with aclosing(_rest(answer, engine, last=first)) as chunks:
+        async for chunk in chunks:
+            await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+async def _rest(answer: aiohttp.ClientResponse, engine: EngineProcess, *, last: bytes) -> AsyncGenerator[bytes, None]:
+    """The chunks after `last`. An engine that dies ends the stream with an error event, never quietly."""
+    try:
+        async for chunk in answer.content.iter_any():
+            last = chunk
+            yield chunk
+    except _BROKEN:
+        logger.warning("The engine of %s died in the middle of an answer.", engine.replica.model)
+        error = json.dumps(_error("engine_died", f"The engine of {engine.replica.model} died while it answered.", 502))
+        # If it died within an event, that one must end first.
+        separator = b"" if last.endswith(b"\n\n") else b"\n\n"
+        yield separator + f"data: {error}\n\ndata: [DONE]\n\n".encode()
+
+
+def _headers(answer: aiohttp.ClientResponse, engine: EngineProcess) -> dict[str, str]:
+    passed = {name: answer.headers[name] for name in _FROM_ENGINE if name in answer.headers}
+    load = engine.load
+    return passed | {"X-Flotilla-Running": str(load.num_running), "X-Flotilla-Waiting": str(load.num_waiting)}
+
+
+def _not_found() -> web.Response:
+    return refusal(404, "replica_not_found", f"This worker has no such replica; name one in {REPLICA_HEADER}.")
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _engine_died(engine: EngineProcess) -> web.Response:
+    return refusal(502, "engine_died", f"The engine of {engine.replica.model} died before it answered.")
+
+
+def _error(code: str, message: str, status: int) -> dict[str, dict[str, str | None]]:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

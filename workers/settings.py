@@ -1,0 +1,86 @@
+"""The daemon's settings: from the command line, each also from the environment, once."""
+
+import argparse
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from workers.errors import SettingsInvalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """All that one daemon is told."""
+
+    server: str
+    """Base URL of the server, without a trailing slash."""
+    join_token: str = field(default="", repr=False)
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8100
+    """0: any free port."""
+    advertise: str = ""
+    """Base URL at which the server's gateway reaches this worker; empty: made from where it listens."""
+    name: str
+    state_dir: Path
+    drain_timeout_s: float = 30.0
+    """How long requests that run may go on when the daemon is told to stop, or a model is unloaded."""
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> WorkerSettings:
+    """The settings. Raises SettingsInvalid; argparse itself ends the program for an unknown flag and for --help."""
+    given = _parser(environment).parse_args(arguments)
+    host, port = _host_and_port(given.listen)
+    return WorkerSettings(
+        server=_checked_url("--server", given.server),
+        join_token=given.join_token.strip(),
+        listen_host=host,
+        listen_port=port,
+        advertise=_checked_url("--advertise", given.advertise) if given.advertise else "",
+        name=given.name,
+        state_dir=Path(given.state_dir).expanduser().absolute(),
+        drain_timeout_s=_seconds("--drain-timeout", given.drain_timeout),
+    )
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m workers",
+        description="Runs models on this machine for a Flotilla server.",
+        epilog="Each flag may also be given as a variable: --join-token as FLOTILLA_JOIN_TOKEN, and so on.",
+    )
+
+    def flag(name: str, default: str, text: str) -> None:
+        variable = f"FLOTILLA_{name.replace('-', '_').upper()}"
+        parser.add_argument(f"--{name}", default=environment.get(variable, default), help=text)
+
+    flag("server", "", "where the server is, for example https://flotilla.example")
+    flag("join-token", "", "from the admin; needed the first time only")
+    flag("listen", "127.0.0.1:8100", "HOST:PORT to listen on for the gateway; port 0 takes any free one")
+    flag("advertise", "", "URL at which the gateway reaches this worker; by default made from --listen")
+    flag("name", socket.gethostname(), "how the admin shows this worker")
+    flag("state-dir", "~/.local/state/flotilla-worker", "folder for the worker's credential")
+    flag("drain-timeout", "30", "seconds that running requests get when the worker stops")
+    return parser
+
+
+def _checked_url(flag: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsInvalid(f"{flag} must be an address like http://10.0.0.1:8000, not {url!r}.")
+    return url.rstrip("/")
+
+
+def _seconds(flag: str, text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise SettingsInvalid(f"{flag} must be a number of seconds, for example 30, not {text!r}.")
+    return float(text)
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise SettingsInvalid(f"--listen must be HOST:PORT, for example 0.0.0.0:8100, not {listen!r}.")
+    return host.strip("[]"), int(port)
