@@ -1,0 +1,20 @@
+"""What should run (LanguageModel, Deployment), what does run (Worker, Replica), and who may join (JoinToken)."""
+
+from fleet.models.deployment import Deployment, EngineName
+from fleet.models.join_token import JoinToken, JoinTokenQuerySet
+from fleet.models.language_model import LanguageModel
+from fleet.models.replica import Replica, ReplicaQuerySet
+from fleet.models.worker import Worker, WorkerQuerySet, WorkerState
+
+__all__ = [
+    "Deployment",
+    "EngineName",
+    "JoinToken",
+    "JoinTokenQuerySet",
+    "LanguageModel",
+    "Replica",
+    "ReplicaQuerySet",
+    "Worker",
+    "WorkerQuerySet",
+    "WorkerState",
+]

@@ -1,0 +1,58 @@
+"""What should run: a model, by an engine, from a source, so many times."""
+
+from typing import Any, ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from fleet.models.language_model import LanguageModel
+
+
+class EngineName(models.TextChoices):
+    """What can run a model."""
+
+    TRANSFORMERS = "transformers", "transformers"
+    ECHO = "echo", _("echo (repeats the question; for tests)")
+
+
+class Deployment(models.Model):
+    """Desired state: this model, run by this engine from this source, so many times."""
+
+    model = models.ForeignKey(LanguageModel, models.CASCADE, related_name="deployments", verbose_name=_("model"))
+    engine = models.CharField(_("engine"), max_length=32, choices=EngineName, default=EngineName.TRANSFORMERS)
+    source = models.CharField(
+        _("source"),
+        max_length=500,
+        blank=True,
+        help_text=_("A folder on the worker, a hub id, or “demo” for the built-in model."),
+    )
+    dtype = models.CharField(_("dtype"), max_length=16, default="auto")
+    device = models.CharField(_("device"), max_length=32, default="auto", help_text=_("auto, cpu, cuda, cuda:1, mps"))
+    num_replicas = models.PositiveSmallIntegerField(_("replicas"), default=1, validators=[MaxValueValidator(64)])
+    max_concurrency = models.PositiveSmallIntegerField(
+        _("requests at a time"), default=8, validators=[MinValueValidator(1)], help_text=_("For each replica.")
+    )
+    worker = models.ForeignKey(
+        "Worker",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="pinned_deployments",
+        verbose_name=_("worker"),
+        help_text=_("Leave empty to let the fleet choose."),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("deployment")
+        verbose_name_plural = _("deployments")
+        ordering: ClassVar = ["model__name", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.model} ×{self.num_replicas}"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What an engine process is started with. A replica keeps its own copy; when the two differ, it is replaced."""
+        return {name: getattr(self, name) for name in ("engine", "source", "dtype", "device", "max_concurrency")}

@@ -1,0 +1,53 @@
+"""Who may join."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+
+class JoinTokenQuerySet(models.QuerySet["JoinToken"]):
+    def usable(self) -> "JoinTokenQuerySet":
+        """Neither revoked, nor expired, nor used up."""
+        return self.filter(Q(max_uses=None) | Q(num_uses__lt=F("max_uses")), revoked_at=None, expires_at__gt=now())
+
+    def take_use(self) -> bool:
+        """Count one use, if there is one left: of two that race for the last, one gets it."""
+        return self.usable().update(num_uses=F("num_uses") + 1) == 1
+
+    def revoke(self) -> int:
+        """Let nobody join with these any more; how many were not revoked already."""
+        return self.filter(revoked_at=None).update(revoked_at=now())
+
+
+class JoinToken(models.Model):
+    """Lets a machine enrol as a worker. Only its hash is kept; the token is shown once."""
+
+    name = models.CharField(_("name"), max_length=100)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(_("token"), max_length=40, editable=False)
+    expires_at = models.DateTimeField(_("expires"))
+    max_uses = models.PositiveIntegerField(_("uses allowed"), null=True, blank=True, help_text=_("Empty: no limit."))
+    num_uses = models.PositiveIntegerField(_("used"), default=0, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, verbose_name=_("issued by")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+
+    objects = JoinTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("join token")
+        verbose_name_plural = _("join tokens")
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def revoke(self) -> bool:
+        """Let nobody join with this any more; False when it was revoked already."""
+        return JoinToken.objects.filter(pk=self.pk).revoke() == 1

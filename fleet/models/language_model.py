@@ -1,0 +1,29 @@
+"""A model as callers know it."""
+
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class LanguageModel(models.Model):
+    """A model as callers know it: the name in their requests. Deployments say where it runs."""
+
+    name = models.CharField(
+        _("name"),
+        max_length=100,
+        unique=True,
+        validators=[RegexValidator(r"^[\w][\w.:/@+-]*$", _("Letters, digits and . : / @ + - _ only."))],
+        help_text=_("What callers write in the field “model”."),
+    )
+    description = models.TextField(_("description"), blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("model")
+        verbose_name_plural = _("models")
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

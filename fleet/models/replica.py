@@ -1,0 +1,66 @@
+"""What does run: a deployment's placements on workers."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from fleet.models.deployment import Deployment
+from fleet.models.worker import Worker
+from protocol.control import ReplicaPhase
+
+
+class ReplicaQuerySet(models.QuerySet["Replica"]):
+    def desired(self) -> "ReplicaQuerySet":
+        """Those that should run."""
+        return self.filter(retired_at=None)
+
+    def retire(self) -> int:
+        """Ask for these to be drained and unloaded; how many were not retired already."""
+        return self.desired().update(retired_at=now())
+
+
+class Replica(models.Model):
+    """One placement of a deployment on a worker. The row's existence is desired state; the rest is what was observed.
+
+    A deployment of n replicas has the slots 0 to n-1, each held by one row that is not retired.
+    `phase` is the worker's (see ReplicaPhase); the reconciler makes rows and sets `retired_at`, and a retired row
+    goes when the worker no longer reports it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="replicas", verbose_name=_("deployment"))
+    worker = models.ForeignKey(Worker, models.CASCADE, related_name="replicas", verbose_name=_("worker"))
+    slot = models.PositiveSmallIntegerField(default=0, editable=False)
+    spec = models.JSONField(default=dict, editable=False)
+    phase = models.CharField(
+        _("phase"), max_length=16, default=ReplicaPhase.PENDING, choices=[(p.value, p.value) for p in ReplicaPhase]
+    )
+    progress = models.FloatField(_("progress"), default=0.0)
+    error = models.TextField(_("error"), blank=True)
+    num_running = models.PositiveIntegerField(_("running"), default=0)
+    num_waiting = models.PositiveIntegerField(_("waiting"), default=0)
+    context_length = models.PositiveIntegerField(_("context length"), null=True)
+    capabilities = models.JSONField(_("capabilities"), default=list)
+    observed_at = models.DateTimeField(_("observed"), null=True)
+    retired_at = models.DateTimeField(_("retired"), null=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = ReplicaQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("replica")
+        verbose_name_plural = _("replicas")
+        ordering: ClassVar = ["created_at"]
+        constraints: ClassVar = [
+            # Two processes that reconcile at once both try to fill a slot; the second does nothing.
+            models.UniqueConstraint(
+                fields=["deployment", "slot"], condition=Q(retired_at=None), name="one_replica_for_each_slot"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment.model} @ {self.worker}"
