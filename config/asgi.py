@@ -11,17 +11,17 @@ from typing import Any  # noqa: E402
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 from chat import live as chat  # noqa: E402
 from chat.routing import websocket_urlpatterns as chat_websockets  # noqa: E402
 from config.body_limit import BodyLimit  # noqa: E402
+from config.same_origin import SameOrigin  # noqa: E402
 from fleet.routing import websocket_urlpatterns as fleet_websockets  # noqa: E402
 from gateway import asgi as gateway  # noqa: E402
 from gateway import runtime  # noqa: E402
 
-websockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([*chat_websockets, *fleet_websockets])))
+websockets = SameOrigin(AuthMiddlewareStack(URLRouter([*chat_websockets, *fleet_websockets])))
 
 pages = BodyLimit(django, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
