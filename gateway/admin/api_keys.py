@@ -1,33 +1,25 @@
-"""API keys and usage in admin."""
+"""API keys in admin: issued here, shown once, revoked here."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime, now
+from django.utils.timezone import now
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from fleet.admin.live import DeletedOnlyAlong, badge, leave_dialog
-from fleet.models import LanguageModel
 from gateway.issued import show_issued_key
 from gateway.issuing import issue_key, revoke_key
-from gateway.models import APIKey, CountSource, UsageRecord
+from gateway.models import APIKey
 
-_TONES = {"complete": "success", "cut_by_client": "info", "refused": "warning"} | dict.fromkeys(
-    ("cut_by_upstream", "failed"), "danger"
-)
 DAYS = [(30, _("30 days")), (90, _("90 days")), (365, _("1 year")), (0, _("no limit"))]
 
 
@@ -112,62 +104,3 @@ class APIKeyAdmin(DeletedOnlyAlong):
             "list_url": reverse("admin:gateway_apikey_changelist"),
         }
         return show_issued_key(request, "gateway/key_issued_admin.html", obj, vars(obj)["issued_secret"], context)
-
-
-class UsedModelFilter(admin.SimpleListFilter):
-    """By the models there are: to ask the records themselves which names occur would read them all."""
-
-    title = _("model")
-    parameter_name = "model"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in LanguageModel.objects.values_list("name", flat=True)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
-        return queryset.filter(model=self.value()) if self.value() else queryset
-
-
-@admin.register(UsageRecord)
-class UsageRecordAdmin(ModelAdmin):
-    """To look at. The list counts nothing that it need not: it must open as fast at ten million rows as at ten."""
-
-    list_display = ("time", "user_name", "key_name", "model", "state_badge", "tokens", "duration", "request_id")
-    list_filter = ("state", UsedModelFilter, "endpoint", ("created_at", RangeDateTimeFilter))
-    paginator = InfinitePaginator
-    list_filter_submit = True
-    list_fullwidth = True
-    list_per_page = 50
-    show_full_result_count = False
-    search_fields = ("=request_id",)
-    search_help_text = _("Request id, whole")
-    ordering: ClassVar = ["-created_at"]
-
-    @display(description=_("time"), ordering="created_at")
-    def time(self, record: UsageRecord) -> str:
-        return f"{localtime(record.created_at):%Y-%m-%d %H:%M:%S}"
-
-    @display(description=_("state"), ordering="state")
-    def state_badge(self, record: UsageRecord) -> SafeString:
-        text = (
-            f"{record.get_state_display()} · {record.error_code}" if record.error_code else record.get_state_display()
-        )
-        return badge(text, _TONES.get(record.state, "neutral"))
-
-    @display(description=_("tokens (prompt → completion)"))
-    def tokens(self, record: UsageRecord) -> str:
-        mark = "~" if record.count_source == CountSource.ESTIMATED else ""
-        return f"{record.prompt_tokens} → {mark}{record.completion_tokens}"
-
-    @display(description=_("first token, all (ms)"), ordering="duration_ms")
-    def duration(self, record: UsageRecord) -> str:
-        first = "–" if record.time_to_first_token_ms is None else f"{record.time_to_first_token_ms:.0f}"
-        return f"{first}, {record.duration_ms:.0f}"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
