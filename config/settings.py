@@ -173,7 +173,11 @@ ADMIN_CONTENT_SECURITY_POLICY = {
 }
 
 UNFOLD = appearance.UNFOLD
-LIVE_SOURCES = ["fleet.fragments.fleet_fragments", "gateway.overview.gateway_fragments"]
+LIVE_SOURCES = [
+    "fleet.fragments.fleet_fragments",
+    "fleet.fragments.timeline_fragments",
+    "gateway.overview.gateway_fragments",
+]
 """Who tells admin's open pages what changed: functions from the kinds asked for to fragments."""
 LIVE_INTERVAL = timedelta(seconds=env.float("LIVE_INTERVAL_S", default=1))
 """How often an open admin page looks for changes."""
@@ -188,6 +192,9 @@ back-off, so that a restart of the server moves nothing."""
 _PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 WORKER_NETWORKS = [str(ip_network(network)) for network in env.list("WORKER_NETWORKS", default=_PRIVATE_NETWORKS)]
 """Where workers may live; an advertised address outside is refused at enrolment."""
+TIMELINE_KEEP_DAYS = env.int("TIMELINE_KEEP_DAYS", default=30)
+TIMELINE_KEEP_NUM = env.int("TIMELINE_KEEP_NUM", default=1000)
+"""How long a worker's changes of state are kept, and how many of them at most."""
 
 # --- Gateway ---------------------------------------------------------------------------------------------------------
 SNAPSHOT_INTERVAL = timedelta(seconds=env.float("SNAPSHOT_INTERVAL_S", default=0.5))

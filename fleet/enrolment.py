@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from fleet.addresses import PinnedAddress, pin
 from fleet.errors import JoinTokenRefused
-from fleet.models import JoinToken, Worker
+from fleet.models import Cause, JoinToken, Transition, Worker
 from protocol.codec import to_builtins
 from protocol.control import Enrolled, Enrolment
 from protocol.tokens import TokenKind, hash_token, is_well_formed, make_token, token_hint
@@ -58,6 +58,7 @@ def enrol(token_text: str, enrolment: Enrolment) -> Enrolled:
         if not JoinToken.objects.filter(pk=token.pk).take_use():
             raise JoinTokenRefused(f"The join token “{token.name}” is used up. Issue another one in the admin.")
         worker = _make_worker(enrolment, token=token, address=address, credential=credential)
+        Transition.objects.note(worker, "", worker.state, Cause.JOINED, detail=token.name)
     logger.info("%s joined from %s with the join token “%s”.", worker.name, worker.address, token.name)
     return Enrolled(
         worker_id=str(worker.pk),

@@ -3,9 +3,10 @@
 A fragment's key is `<kind>` or `<kind>:<row>`; a page marks the place with `data-live="<key>"`.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -13,6 +14,10 @@ from django.utils.module_loading import import_string
 
 from fleet.attention import findings, shortfall
 from fleet.overview import DeploymentView, Overview, ReplicaView, WorkerView, read_overview
+from fleet.timeline import read_timeline
+
+TIMELINE_KEY: Final = re.compile(r"timeline:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MAX_TIMELINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +32,24 @@ class Fragment:
 
 
 def read_fragments(kinds: Collection[str]) -> dict[str, Fragment]:
-    """The fragments of these kinds as they are now, from every source in settings.LIVE_SOURCES."""
+    """The fragments of these kinds, or with these whole keys, as they are now, from every source in LIVE_SOURCES."""
     sources = [import_string(path) for path in settings.LIVE_SOURCES]
-    return {
-        key: fragment for source in sources for key, fragment in source(kinds).items() if key.split(":")[0] in kinds
-    }
+    found = {key: fragment for source in sources for key, fragment in source(kinds).items()}
+    return {key: fragment for key, fragment in found.items() if key in kinds or key.split(":")[0] in kinds}
 
 
 def fleet_fragments(kinds: Collection[str]) -> dict[str, Fragment]:
     """The fleet's own part; `kinds` is not needed, as one reading serves them all."""
     return dict(_fleet_fragments(read_overview()))
+
+
+def timeline_fragments(kinds: Collection[str]) -> dict[str, Fragment]:
+    """Timelines, of the workers that are asked for by whole keys: nobody looks at all of them."""
+    wanted = [key for key in kinds if TIMELINE_KEY.fullmatch(key)]
+    return {
+        key: Fragment("fleet/_timeline.html", {"entries": read_timeline(key.partition(":")[2])})
+        for key in wanted[:MAX_TIMELINES]
+    }
 
 
 def _fleet_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from fleet.addresses import pin
 from fleet.errors import HeartbeatReplayed, WorkerRevoked
-from fleet.models import Replica, Worker, WorkerState
+from fleet.models import Cause, Replica, Transition, Worker, WorkerState
 from fleet.reconciler import reconcile
 from protocol.codec import to_builtins
 from protocol.control import DesiredReplica, DesiredState, Heartbeat, ReplicaPhase, ReplicaStatus
@@ -23,6 +23,8 @@ _OBSERVED = (
     "error",
     "num_running",
     "num_waiting",
+    "num_restarts",
+    "memory_bytes",
     "context_length",
     "capabilities",
     "observed_at",
@@ -36,6 +38,7 @@ def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
     """
     with transaction.atomic():
         _record_worker(worker, beat)
+        _note_worker(worker, beat)
         _record_replicas(worker, beat)
     if worker.state is WorkerState.SILENT or worker.is_draining != beat.is_draining:
         # It has just become able to take replicas, or wants to be rid of them: the next task run would be late.
@@ -63,9 +66,17 @@ def mark_lost() -> int:
     """
     heard_long_ago = Q(last_heartbeat_at__lt=now() - settings.SILENT_AFTER)
     silent = Worker.objects.filter(heard_long_ago, revoked_at=None, lost_at=None)
-    for worker in silent:
-        logger.warning("Worker %s has been silent since %s.", worker.name, worker.last_heartbeat_at)
-    return Worker.objects.filter(heard_long_ago, pk__in=[worker.pk for worker in silent]).update(lost_at=now())
+    return sum(_mark_one(worker, heard_long_ago) for worker in silent)
+
+
+@transaction.atomic
+def _mark_one(worker: Worker, heard_long_ago: Q) -> bool:
+    if not Worker.objects.filter(heard_long_ago, pk=worker.pk, lost_at=None).update(lost_at=now()):
+        return False
+    logger.warning("Worker %s has been silent since %s.", worker.name, worker.last_heartbeat_at)
+    before = WorkerState.DRAINING if worker.is_draining else WorkerState.ALIVE
+    Transition.objects.note(worker, before, WorkerState.SILENT, Cause.SILENCE)
+    return True
 
 
 def _record_worker(worker: Worker, beat: Heartbeat) -> None:
@@ -90,18 +101,42 @@ def _record_worker(worker: Worker, beat: Heartbeat) -> None:
     raise WorkerRevoked("The administrator has revoked this worker.")
 
 
+def _note_worker(worker: Worker, beat: Heartbeat) -> None:
+    """What this beat changes, for the timeline; `worker` is the row as it was."""
+    state = WorkerState.DRAINING if beat.is_draining else WorkerState.ALIVE
+    if worker.boot_id and worker.boot_id != beat.boot_id:
+        Transition.objects.note(worker, worker.state, state, Cause.DAEMON_STARTED)
+    elif worker.state is not state:
+        cause = Cause.DAEMON_STOPS if beat.is_draining else Cause.HEARTBEAT
+        Transition.objects.note(worker, worker.state, state, cause)
+
+
 def _record_replicas(worker: Worker, beat: Heartbeat) -> None:
     """Only this worker's own rows are touched, whatever it reports; what it does not know as desired it unloads."""
     reported = {status.replica_id: status for status in beat.replicas}
     # In the reconciler's order, or the two could wait for each other.
-    rows = list(worker.replicas.select_for_update().order_by("pk"))
-    unloaded = [row.pk for row in rows if row.retired_at and str(row.pk) not in reported]
-    Replica.objects.filter(pk__in=unloaded).delete()
+    models = worker.replicas.select_related("deployment__model")
+    rows = list(models.select_for_update(of=("self",)).order_by("pk"))
+    unloaded = [row for row in rows if row.retired_at and str(row.pk) not in reported]
+    kept = [row for row in rows if row not in unloaded]
+    transitions = [Transition.of_replica(row, Transition.UNLOADED, Cause.REPORTED) for row in unloaded]
+    Replica.objects.filter(pk__in=[row.pk for row in unloaded]).delete()
     at = now()
-    for row in rows:
-        pending = ReplicaStatus(replica_id=str(row.pk), phase=ReplicaPhase.PENDING)
-        _observe(row, reported.get(str(row.pk), pending), at)
-    Replica.objects.bulk_update([row for row in rows if row.pk not in unloaded], _OBSERVED)
+    for row in kept:
+        status = reported.get(str(row.pk))
+        transitions += _changes(row, status)
+        _observe(row, status or ReplicaStatus(replica_id=str(row.pk), phase=ReplicaPhase.PENDING), at)
+    Replica.objects.bulk_update(kept, _OBSERVED)
+    Transition.objects.bulk_create(transitions)
+
+
+def _changes(row: Replica, status: ReplicaStatus | None) -> list[Transition]:
+    """For the timeline: the phase that this row is about to enter, if it is another. None: it was not reported."""
+    phase = status.phase if status else ReplicaPhase.PENDING
+    if phase == row.phase:
+        return []
+    cause = Cause.REPORTED if status else Cause.NOT_REPORTED
+    return [Transition.of_replica(row, phase, cause, detail=status.error if status else "")]
 
 
 def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
@@ -109,6 +144,7 @@ def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
     row.progress = status.progress
     row.error = status.error
     row.num_running, row.num_waiting = status.num_running, status.num_waiting
+    row.num_restarts, row.memory_bytes = status.num_restarts, status.memory_bytes
     row.context_length = status.info.context_length if status.info else None
     row.capabilities = list(status.info.capabilities) if status.info else []
     row.observed_at = at

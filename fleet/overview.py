@@ -50,6 +50,8 @@ class ReplicaView:
     error: str
     num_running: int
     num_waiting: int
+    num_restarts: int
+    memory_bytes: int
 
     @property
     def badge(self) -> Badge:
@@ -72,7 +74,7 @@ class WorkerView:
     def badge(self) -> Badge:
         if self.is_cordoned and self.state is WorkerState.ALIVE:
             return Badge(text=pgettext("worker", "cordoned"), tone="warning")
-        return Badge(text=str(self.state.label), tone=_TONES.get(self.state.value, "neutral"))
+        return state_badge(self.state)
 
     @property
     def num_ready(self) -> int:
@@ -153,6 +155,11 @@ class Overview:
         return sum(deployment.num_wanted for deployment in self.deployments)
 
 
+def state_badge(state: WorkerState) -> Badge:
+    """The badge of a worker's state."""
+    return Badge(text=str(state.label), tone=_TONES.get(state.value, "neutral"))
+
+
 def phase_badge(phase: str, progress: float = 0.0) -> Badge:
     """The badge of a replica's or deployment's phase; LOADING says how far, `progress` being 0 to 1."""
     percent = round(progress * 100) if phase == ReplicaPhase.LOADING else None
@@ -206,6 +213,8 @@ def replica_view(replica: Replica) -> ReplicaView:
         error=replica.error,
         num_running=replica.num_running if is_vouched_for else 0,
         num_waiting=replica.num_waiting if is_vouched_for else 0,
+        num_restarts=replica.num_restarts,
+        memory_bytes=replica.memory_bytes if is_vouched_for else 0,
     )
 
 

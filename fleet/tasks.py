@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from fleet import heartbeats, reconciler
+from fleet import heartbeats, reconciler, timeline
 
 
 @shared_task(name="fleet.mark_lost")
@@ -13,3 +13,8 @@ def mark_lost() -> None:
 @shared_task(name="fleet.reconcile")
 def reconcile() -> None:
     reconciler.reconcile()
+
+
+@shared_task(name="fleet.prune_timeline")
+def prune_timeline() -> None:
+    timeline.prune()

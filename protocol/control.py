@@ -25,6 +25,7 @@ VersionText = Annotated[str, Meta(max_length=32, pattern=r"\A[^\x00]*\Z")]
 Text = Annotated[str, Meta(max_length=500, pattern=r"\A[^\x00]*\Z")]
 LongText = Annotated[str, Meta(max_length=20_000, pattern=r"\A[^\x00]*\Z")]
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w-]+\Z")]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -53,22 +54,28 @@ class ReplicaPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One accelerator, or the CPU. Memory in bytes."""
+    """One accelerator, or the CPU."""
 
     name: Text
     kind: Text  # "cpu", "cuda" or "mps"
     memory_total_bytes: Bytes
     memory_free_bytes: Bytes
+    utilization: Share | None = None
+    """Of its computing time since the last heartbeat; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What the worker's machine has."""
+    """What the worker's machine has, at this moment."""
 
     hostname: Text
     num_cpus: Count
     devices: list[Device]
     disk_free_bytes: Bytes
+    """Where models lie."""
+    disk_total_bytes: Bytes = 0
+    versions: dict[VersionText, VersionText] = field(default_factory=dict)
+    """Of Python and of the libraries that run models, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +138,15 @@ class ReplicaStatus:
 
     replica_id: Identifier
     phase: ReplicaPhase
-    progress: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    progress: Share = 0.0
     """While LOADING."""
     error: LongText = ""
     num_running: Count = 0
     num_waiting: Count = 0
+    num_restarts: Count = 0
+    """How often its engine was started again since the replica was placed, or the daemon started."""
+    memory_bytes: Bytes = 0
+    """What its engine process, with its children, holds of the machine's memory; not of an accelerator's."""
     info: ModelInfo | None = None
 
 

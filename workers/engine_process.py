@@ -23,6 +23,7 @@ import aiohttp
 from protocol import codec
 from protocol.control import DesiredReplica, ModelInfo, ReplicaPhase, ReplicaStatus
 from workers.engines.base import EngineSpec, EngineStats
+from workers.hardware import memory_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class EngineProcess:
         self._stats = EngineStats(num_running=0, num_waiting=0)
         self._process: Process | None = None
         self._ready_at: float | None = None
+        self._num_restarts = 0
+        self._memory_bytes = 0
         self._error = ""
         self._tail: deque[str] = deque(maxlen=_LINES_KEPT)
         self._idle = asyncio.Event()
@@ -84,11 +87,14 @@ class EngineProcess:
             error=self._error,
             num_running=self._stats.num_running,
             num_waiting=self._stats.num_waiting,
+            num_restarts=self._num_restarts,
+            memory_bytes=self._memory_bytes,
             info=self._report.info,
         )
 
     async def refresh_stats(self) -> None:
         """Ask the engine for its load; an engine that does not answer in time keeps its last figures."""
+        self._memory_bytes = await asyncio.to_thread(memory_of, self._process.pid) if self._process else 0
         if self.session is None or self._report.phase is not ReplicaPhase.READY:
             return
         with suppress(aiohttp.ClientError, OSError, codec.MalformedMessage):
@@ -118,6 +124,7 @@ class EngineProcess:
             pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(num_failures - 1, 10))
             logger.error("%s: %s\nNext try in %g s.", self.replica.model, self._error, pause_s)
             await asyncio.sleep(pause_s)
+            self._num_restarts += 1
 
     async def drain(self, timeout_s: float) -> None:
         """Take no new request, and wait for those that run, so long at most."""

@@ -1,44 +1,73 @@
 """What this machine has, found out without torch: the daemon must stay small, and torch would take GPU memory."""
 
-import csv
+import asyncio
+import importlib.metadata
 import os
 import platform
-import shutil
 import socket
-import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import psutil
+import pynvml
 
 from protocol.control import Device, Hardware
 
-_MEBIBYTE = 1024 * 1024
-_NVIDIA_SMI_TIMEOUT_S = 3
+_PATIENCE_S = 3.0
+_LIBRARIES = ("torch", "transformers", "vllm", "sglang", "lightllm", "llama-cpp-python", "mlx-lm")
+_NVML_PERCENT = 100
 
 
-def read_hardware(folder: Path) -> Hardware:
-    """The machine at this moment; free disk is that of the file system of `folder`. Blocks for up to 3 seconds."""
+class HardwareReader:
+    """Reads the machine in a thread. A driver that hangs must not silence the worker: the last reading stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._reading: asyncio.Task[Hardware] | None = None
+        self._latest: Hardware | None = None
+
+    async def read(self) -> Hardware:
+        """The machine at this moment, or as it was last; free disk is that of the file system of `folder`."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(asyncio.to_thread(_read, self._folder, with_accelerators=True))
+        await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
+        if self._reading.done():
+            self._latest, self._reading = self._reading.result(), None
+        return self._latest or _read(self._folder, with_accelerators=False)
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of the machine's memory that this process and its children hold; 0 when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return sum(part.memory_info().rss for part in (process, *process.children(recursive=True)))
+    except psutil.Error:
+        return 0
+
+
+def _read(folder: Path, *, with_accelerators: bool) -> Hardware:
+    disk = psutil.disk_usage(str(folder))
     return Hardware(
         hostname=socket.gethostname(),
         num_cpus=os.cpu_count() or 1,
-        devices=[*_nvidia_devices(), _cpu_device()],
-        disk_free_bytes=psutil.disk_usage(str(folder)).free,
+        devices=[*(_accelerators() if with_accelerators else ()), _cpu_device()],
+        disk_free_bytes=disk.free,
+        disk_total_bytes=disk.total,
+        versions=_versions(),
     )
 
 
-def parse_nvidia_smi(table: str) -> list[Device]:
-    """Devices from lines of `index, name, memory.total, memory.free`, in MiB; lines without figures are left out."""
-    rows = csv.reader(table.splitlines(), skipinitialspace=True)
-    return [
-        Device(
-            name=f"{name} ({index})",
-            kind="cuda",
-            memory_total_bytes=int(total) * _MEBIBYTE,
-            memory_free_bytes=int(free) * _MEBIBYTE,
-        )
-        for index, name, total, free in (row for row in rows if len(row) == 4)
-        if total.isdigit() and free.isdigit()
-    ]
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)[:32]
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def _cpu_device() -> Device:
@@ -48,17 +77,69 @@ def _cpu_device() -> Device:
         kind="cpu",
         memory_total_bytes=memory.total,
         memory_free_bytes=memory.available,
+        utilization=psutil.cpu_percent() / 100,
     )
 
 
-def _nvidia_devices() -> list[Device]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = [program, "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+def _accelerators() -> list[Device]:
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return [_apple_device()]
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        # A driver that hangs or is broken must not silence the worker.
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        # No driver, no GPU.
         return []
-    return parse_nvidia_smi(asked.stdout)
+    try:
+        return list(_nvidia_devices())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _nvidia_devices() -> Iterator[Device]:
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        try:
+            yield _nvidia_device(index)
+        except pynvml.NVMLError:
+            # One card that has fallen off its bus must not hide the others.
+            continue
+
+
+def _nvidia_device(index: int) -> Device:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    total, free = _nvidia_memory(handle)
+    return Device(
+        name=f"{pynvml.nvmlDeviceGetName(handle)} ({index})",
+        kind="cuda",
+        memory_total_bytes=total,
+        memory_free_bytes=free,
+        utilization=_nvidia_utilization(handle),
+    )
+
+
+def _nvidia_memory(handle: object) -> tuple[int, int]:
+    """Total and free, in bytes. A GPU without memory of its own shares the machine's."""
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    except pynvml.NVMLError_NotSupported:
+        shared = psutil.virtual_memory()
+        return shared.total, shared.available
+    return memory.total, memory.free
+
+
+def _nvidia_utilization(handle: object) -> float | None:
+    try:
+        return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu) / _NVML_PERCENT
+    except pynvml.NVMLError:
+        # A card that is divided by MIG has no such figure.
+        return None
+
+
+def _apple_device() -> Device:
+    """The GPU of Apple's processors, which works in the machine's own memory."""
+    memory = psutil.virtual_memory()
+    return Device(
+        name=f"Apple {platform.machine()}",
+        kind="mps",
+        memory_total_bytes=memory.total,
+        memory_free_bytes=memory.available,
+    )

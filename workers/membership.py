@@ -19,7 +19,7 @@ from workers.errors import (
     SettingsInvalid,
     WorkerRevoked,
 )
-from workers.hardware import read_hardware
+from workers.hardware import HardwareReader
 from workers.reconciler import Reconciler
 from workers.settings import WorkerSettings
 
@@ -37,6 +37,7 @@ class Membership:
         self.is_draining = False
         self._settings = settings
         self._control_plane = control_plane
+        self._hardware = HardwareReader(settings.state_dir)
         self._credential: Credential | None = None
         self._interval_s = 5.0
         self._boot_id = uuid4().hex
@@ -82,7 +83,7 @@ class Membership:
         """Tell the observed state, take the desired state. Raises ServerUnreachable, RequestRefused."""
         assert self._credential is not None
         await reconciler.refresh_stats()
-        hardware = await asyncio.to_thread(read_hardware, self._settings.state_dir)
+        hardware = await self._hardware.read()
         self._sequence += 1
         heartbeat = Heartbeat(
             boot_id=self._boot_id,
@@ -150,7 +151,7 @@ class Membership:
             name=self._settings.name,
             address=self.address,
             gateway_secret=secret,
-            hardware=await asyncio.to_thread(read_hardware, self._settings.state_dir),
+            hardware=await self._hardware.read(),
             software_version=SOFTWARE_VERSION,
         )
 

@@ -56,7 +56,7 @@ def live_place(key: str, fragment: Fragment | None) -> SafeString:
 
 def live_panel(key: str) -> SafeString:
     """The same for one record's own page; reads the fleet."""
-    return live_place(key, read_fragments({key.split(":")[0]}).get(key))
+    return live_place(key, read_fragments({key}).get(key))
 
 
 def leave_dialog(request: HttpRequest, url: str) -> HttpResponse:

@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from fleet.admin.live import LiveModelAdmin, leave_dialog, live_place
+from fleet.admin.live import LiveModelAdmin, leave_dialog, live_panel, live_place
 from fleet.fragments import worker_badge, worker_beat
+from fleet.membership import revoke
 from fleet.models import Worker
 from fleet.overview import worker_view
 from fleet.reconciler import reconcile
@@ -24,6 +25,7 @@ from fleet.reconciler import reconcile
 @admin.register(Worker)
 class WorkerAdmin(LiveModelAdmin):
     live_kind = "worker"
+    change_form_outer_after_template = "fleet/_live_timeline.html"
     list_display = ("name", "live_state", "live_beat", "devices", "address", "software_version", "enrolled_at")
     list_filter = ("cordoned", "is_draining", ("revoked_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "address")
@@ -107,11 +109,16 @@ class WorkerAdmin(LiveModelAdmin):
     )
     def revoke(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
         worker = Worker.objects.get(pk=object_id)
-        worker.revoke()
-        reconcile()
+        revoke(worker)
         self.log_change(request, worker, gettext("Revoked."))
         messages.success(request, gettext("%(name)s is revoked.") % {"name": worker.name})
         return leave_dialog(request, reverse("admin:fleet_worker_changelist"))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        context["live_timeline"] = live_panel(f"timeline:{obj.pk}") if obj else ""
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Only what makes sense for this worker now."""

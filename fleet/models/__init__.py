@@ -1,12 +1,15 @@
-"""What should run (LanguageModel, Deployment), what does run (Worker, Replica), and who may join (JoinToken)."""
+"""What should run (LanguageModel, Deployment), what does run (Worker, Replica) and did (Transition), and who may join
+(JoinToken)."""
 
 from fleet.models.deployment import Deployment, EngineName
 from fleet.models.join_token import JoinToken, JoinTokenQuerySet
 from fleet.models.language_model import LanguageModel
 from fleet.models.replica import Replica, ReplicaQuerySet
+from fleet.models.transition import Cause, Transition, TransitionQuerySet
 from fleet.models.worker import Worker, WorkerQuerySet, WorkerState
 
 __all__ = [
+    "Cause",
     "Deployment",
     "EngineName",
     "JoinToken",
@@ -14,6 +17,8 @@ __all__ = [
     "LanguageModel",
     "Replica",
     "ReplicaQuerySet",
+    "Transition",
+    "TransitionQuerySet",
     "Worker",
     "WorkerQuerySet",
     "WorkerState",

@@ -43,6 +43,8 @@ class Replica(models.Model):
     error = models.TextField(_("error"), blank=True)
     num_running = models.PositiveIntegerField(_("running"), default=0)
     num_waiting = models.PositiveIntegerField(_("waiting"), default=0)
+    num_restarts = models.PositiveIntegerField(_("restarts"), default=0)
+    memory_bytes = models.PositiveBigIntegerField(_("memory"), default=0)
     context_length = models.PositiveIntegerField(_("context length"), null=True)
     capabilities = models.JSONField(_("capabilities"), default=list)
     observed_at = models.DateTimeField(_("observed"), null=True)

@@ -16,7 +16,8 @@ function collectPlaces() {
 }
 
 function kinds() {
-  return [...new Set([...places.keys()].map((key) => key.split(":")[0]))];
+  const wholeKeys = new Set(["timeline"]); // too long a list to hear of every row
+  return [...new Set([...places.keys()].map((key) => (wholeKeys.has(key.split(":")[0]) ? key : key.split(":")[0])))];
 }
 
 function swap(fragments) {

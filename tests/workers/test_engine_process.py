@@ -29,7 +29,14 @@ async def test_an_engine_that_dies_is_started_again(start_engine):
         await until(engine, ReplicaPhase.FAILED)
         assert "SIGKILL" in engine.status().error
         await until(engine, ReplicaPhase.READY)
-        assert engine.status().error == ""
+        assert (engine.status().error, engine.status().num_restarts) == ("", 1)
+
+
+async def test_an_engine_tells_what_memory_it_holds(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        await engine.refresh_stats()
+        assert engine.status().memory_bytes > 2**20
 
 
 async def test_no_process_is_left_behind(start_engine):

@@ -1,24 +1,88 @@
 """What a worker says of its machine."""
 
-from workers.hardware import parse_nvidia_smi, read_hardware
+import asyncio
+import os
+import threading
+from types import SimpleNamespace
 
-TABLE = """0, NVIDIA H200, 143771, 143220
-1, NVIDIA H200, 143771, 20
-2, NVIDIA GB10, [N/A], [N/A]
-"""
+import psutil
+import pynvml
+import pytest
 
-
-def test_each_gpu_with_its_memory_in_bytes():
-    first, second = parse_nvidia_smi(TABLE)
-    assert (first.name, first.kind, first.memory_total_bytes) == ("NVIDIA H200 (0)", "cuda", 143771 * 2**20)
-    assert second.memory_free_bytes == 20 * 2**20
-
-
-def test_what_a_broken_driver_says_is_no_gpu():
-    assert parse_nvidia_smi("No devices were found\n") == []
+from workers import hardware
+from workers.hardware import HardwareReader, memory_of
 
 
-def test_a_machine_without_a_gpu_has_its_cpu(tmp_path):
-    hardware = read_hardware(tmp_path)
-    assert hardware.devices[-1].kind == "cpu"
-    assert 0 < hardware.devices[-1].memory_free_bytes <= hardware.devices[-1].memory_total_bytes
+class Driver:
+    """A driver of NVIDIA's, with one card for each reading of its memory. Stands in for `pynvml`."""
+
+    NVMLError, NVMLError_NotSupported = pynvml.NVMLError, pynvml.NVMLError_NotSupported
+
+    def __init__(self, *memories: object) -> None:
+        self.memories = memories
+        self.nvmlInit = self.nvmlShutdown = lambda: None
+        self.nvmlDeviceGetCount = lambda: len(memories)
+        self.nvmlDeviceGetHandleByIndex = lambda index: index
+        self.nvmlDeviceGetName = lambda index: "NVIDIA H200"
+        self.nvmlDeviceGetUtilizationRates = lambda index: SimpleNamespace(gpu=37)
+
+    def nvmlDeviceGetMemoryInfo(self, index: int) -> object:
+        memory = self.memories[index]
+        if isinstance(memory, Exception):
+            raise memory
+        return memory
+
+
+def gpus(found) -> list:
+    return [device for device in found.devices if device.kind == "cuda"]
+
+
+async def test_a_machine_without_a_gpu_has_its_cpu(tmp_path):
+    found = await HardwareReader(tmp_path).read()
+    assert [device.kind for device in found.devices] == ["cpu"]
+    assert 0 < found.devices[0].memory_free_bytes <= found.devices[0].memory_total_bytes
+    assert 0 <= found.devices[0].utilization <= 1
+
+
+async def test_the_disk_and_the_versions_are_told(tmp_path):
+    found = await HardwareReader(tmp_path).read()
+    assert 0 < found.disk_free_bytes <= found.disk_total_bytes
+    assert {"python", "torch", "transformers"} <= found.versions.keys()
+
+
+async def test_a_gpu_with_its_memory_and_how_busy_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "pynvml", Driver(SimpleNamespace(total=2**37, free=2**36)))
+    (gpu,) = gpus(await HardwareReader(tmp_path).read())
+    assert (gpu.name, gpu.memory_total_bytes, gpu.utilization) == ("NVIDIA H200 (0)", 2**37, 0.37)
+
+
+async def test_a_gpu_without_memory_of_its_own_has_the_machine_s(tmp_path, monkeypatch):
+    unsupported = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    monkeypatch.setattr(hardware, "pynvml", Driver(unsupported))
+    (gpu,) = gpus(await HardwareReader(tmp_path).read())
+    assert gpu.memory_total_bytes == psutil.virtual_memory().total
+
+
+async def test_a_broken_card_does_not_hide_the_others(tmp_path, monkeypatch):
+    lost = pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+    monkeypatch.setattr(hardware, "pynvml", Driver(lost, SimpleNamespace(total=2, free=1)))
+    assert [gpu.name for gpu in gpus(await HardwareReader(tmp_path).read())] == ["NVIDIA H200 (1)"]
+
+
+async def test_a_driver_that_hangs_does_not_silence_the_worker(tmp_path, monkeypatch):
+    woken = threading.Event()
+    driver = Driver()
+    driver.nvmlInit = lambda: woken.wait(60)
+    monkeypatch.setattr(hardware, "pynvml", driver)
+    monkeypatch.setattr(hardware, "_PATIENCE_S", 0.1)
+    reader = HardwareReader(tmp_path)
+    found = [await reader.read() for _ in range(3)]
+    assert all(device.kind == "cpu" for machine in found for device in machine.devices)
+    assert len(asyncio.all_tasks()) == 2  # this test, and the one reading that hangs
+    woken.set()
+    await reader.read()
+
+
+@pytest.mark.parametrize(("pid", "holds"), [(os.getpid(), True), (2**22 + 1, False)], ids=["alive", "gone"])
+def test_the_memory_of_a_process(pid, holds):
+    assert (memory_of(pid) > 0) is holds

@@ -1,0 +1,24 @@
+"""The timeline's row in the schedule of the task processes; from here on it is the administrator's to edit."""
+
+from django.db import migrations
+
+NAME = "fleet: prune the timeline"
+
+
+def schedule(apps, schema_editor):
+    Interval = apps.get_model("django_celery_beat", "IntervalSchedule")
+    Task = apps.get_model("django_celery_beat", "PeriodicTask")
+    interval, _ = Interval.objects.get_or_create(every=1, period="hours")
+    Task.objects.get_or_create(name=NAME, defaults={"task": "fleet.prune_timeline", "interval": interval})
+
+
+def unschedule(apps, schema_editor):
+    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name=NAME).delete()
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("fleet", "0003_timeline"),
+        ("django_celery_beat", "0019_alter_periodictasks_options"),
+    ]
+    operations = [migrations.RunPython(schedule, unschedule)]
