@@ -37,6 +37,18 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """An answer that another engine with the same model had begun, and did not live to end.
+
+    `tokens`: what it had generated, by TextDelta.tokens. `num_chars`: how much of their text the caller has. The answer
+    goes on as if this engine had generated them: they count as completion tokens, and their text is not told again.
+    """
+
+    tokens: tuple[int, ...]
+    num_chars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
     """One generation. Exactly one of `messages` (a chat), `prompt` (text) and `prompt_tokens` (ids) is given.
 
@@ -52,6 +64,9 @@ class Generate:
     """None: to the end of the context."""
     stop: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    continues_last_message: bool = False
+    """Go on with the last message, the assistant's own, instead of opening a new one."""
+    resume: Resume | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +90,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
-    """Some more text, never half a character. May carry several tokens; `usage` counts all so far."""
+    """Some more text, never half a character. May carry several tokens; `usage` counts all so far.
+
+    `tokens`: all that were generated since the last delta. Their text may reach beyond `text`, where its end is
+    withheld, and never falls short of it: see Resume.
+    """
 
     text: str
     usage: Usage
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

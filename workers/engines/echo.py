@@ -5,7 +5,8 @@ that depend on nothing but the text. It is instant and takes no memory.
 
 **Tokens.** A token is a run of printable ASCII, or one other character, with the whitespace before it; trailing
 whitespace is a token too. `"Hello,  world 你好"` has four: `Hello,` `  world` ` 你` `好`. Every token is one delta, so
-counts can be checked by eye. A prompt given as ids reads as the numbers themselves.
+counts can be checked by eye. A prompt given as ids reads as the numbers themselves. The id of an answer's token is its
+place in the answer.
 
 **Options** stand in the spec's source as `name=value`, separated by commas:
 
@@ -38,6 +39,7 @@ from workers.engines.limits import check_input_length, check_room, completion_bu
 from workers.engines.stop_strings import StopStrings
 from workers.errors import BadRequest, EngineError, EngineFailed, LoadError, RequestCancelled
 
+CAPABILITIES = ["chat", "completions", "embeddings", "continuation", "resume"]
 VOCABULARY_SIZE = 100_000
 EMBEDDING_SIZE = 64
 _TOKEN = re.compile(r"\s*(?:[!-~]+|\S)|\s+")
@@ -86,7 +88,7 @@ class EchoEngine:
     async def load(self, report: Callable[[float], None]) -> ModelInfo:
         self.options = parse_options(self._source)
         report(1.0)
-        return ModelInfo(context_length=self.options.context, capabilities=["chat", "completions", "embeddings"])
+        return ModelInfo(context_length=self.options.context, capabilities=CAPABILITIES)
 
     async def generate(self, request: Generate) -> "EchoGeneration":
         check_room(len(self._open), self._max_concurrency, retry_after_s=1)
@@ -128,7 +130,9 @@ class EchoGeneration:
         self._engine, self._options = engine, engine.options
         self._budget = completion_budget(request, len(prompt), self._options.context)
         self._prompt_tokens = len(prompt)
-        self._answer = answer * self._options.repeat
+        self._answer = (answer * self._options.repeat)[_num_said(request) :]
+        self._num_told = len(request.resume.tokens) if request.resume else 0
+        self._num_chars_known = request.resume.num_chars if request.resume else 0
         self._stops = StopStrings(request.stop)
         self._error: EngineError | None = None
         self._events = self._run()
@@ -152,20 +156,31 @@ class EchoGeneration:
     async def _run(self) -> AsyncGenerator[GenerationEvent, None]:
         async with self._engine.slot():
             self.is_running = True
-            self.usage = Usage(prompt_tokens=self._prompt_tokens)
+            self.usage = Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._num_told)
             yield Started(usage=self.usage)
-            for number, token in enumerate(self._answer[: self._budget], start=1):
+            for token in self._answer[: self._num_told]:
+                self._beyond_known(self._stops.push(token))
+            for number, token in list(enumerate(self._answer[: self._budget], start=1))[self._num_told :]:
                 await self._wait(number)
                 self.usage = Usage(prompt_tokens=self._prompt_tokens, completion_tokens=number)
-                if text := self._stops.push(token):
-                    yield TextDelta(text=text, usage=self.usage)
+                if text := self._beyond_known(self._stops.push(token)):
+                    yield self._delta(text)
                 if self._stops.is_matched:
                     break
-            if text := self._stops.flush():
-                yield TextDelta(text=text, usage=self.usage)
+            if text := self._beyond_known(self._stops.flush()):
+                yield self._delta(text)
         self._engine.forget(self)
         is_cut = len(self._answer) > self._budget and not self._stops.is_matched
         yield Finished(finish_reason="length" if is_cut else "stop", usage=self.usage)
+
+    def _beyond_known(self, text: str) -> str:
+        num_known = min(self._num_chars_known, len(text))
+        self._num_chars_known -= num_known
+        return text[num_known:]
+
+    def _delta(self, text: str) -> TextDelta:
+        told, self._num_told = self._num_told, self.usage.completion_tokens
+        return TextDelta(text=text, usage=self.usage, tokens=tuple(range(told, self._num_told)))
 
     async def _wait(self, number: int) -> None:
         # Also without a delay: one long echo must not keep the loop from the others.
@@ -186,6 +201,13 @@ def _prompt_and_answer(request: Generate) -> tuple[list[str], list[str]]:
     said = [(message["role"], tokenize(message.get("content") or "")) for message in request.messages]
     asked = [tokens for role, tokens in said if role == "user"]
     return [token for _, tokens in said for token in tokens], asked[-1] if asked else []
+
+
+def _num_said(request: Generate) -> int:
+    """How many tokens of the answer stand in the last message, which is to be continued."""
+    if not request.continues_last_message or not request.messages:
+        return 0
+    return len(tokenize(request.messages[-1].get("content") or ""))
 
 
 def _spell(ids: list[int], param: str) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from workers.engines.echo import CAPABILITIES
+
 _DEADLINE_S = 60
 
 
@@ -84,7 +86,7 @@ async def test_it_reports_serves_and_ends_with_its_daemon(start: Start) -> None:
     engine.process.stdin.close()
 
     assert await engine.ended() == 0
-    assert info == {"context_length": 100, "capabilities": ["chat", "completions", "embeddings"]}
+    assert info == {"context_length": 100, "capabilities": CAPABILITIES}
     assert not engine.socket.exists()
 
 

@@ -27,6 +27,7 @@ async def outbox() -> Outbox:
 async def row(outbox: Outbox) -> Row:
     prepared = Prepared(
         prompt=PROMPT,
+        resume=None,
         max_tokens=10,
         end_tokens=frozenset({2}),
         sampler=Sampler(Sampling(temperature=0), torch.device("cpu")),

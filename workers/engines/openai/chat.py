@@ -1,11 +1,11 @@
 """POST /v1/chat/completions."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from workers.engines.base import Finished, Generate, GenerationEvent, Started, TextDelta, ToolCall, Usage
+from workers.engines.base import Finished, Generate, GenerationEvent, Resume, Started, TextDelta, ToolCall, Usage
 from workers.engines.openai.call import Body, Choice, Envelope, GenerationCall
 from workers.engines.openai.messages import Tool, read_messages, read_tools
 from workers.engines.openai.parameters import NOTES, Neutral, decode_object, read_parameters
@@ -34,13 +34,25 @@ NEUTRAL: Neutral = {
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
 
 
+class ResumeParameters(msgspec.Struct, forbid_unknown_fields=True):
+    """Our own, between gateway and engine: see base.Resume."""
+
+    token_ids: list[Annotated[int, msgspec.Meta(ge=0)]]
+    num_chars: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class ChatParameters(SamplingParameters, kw_only=True):
-    """The body of the request."""
+    """The body of the request. From `add_generation_prompt` on the names are vLLM's."""
 
     messages: list[dict[str, Any]]
     max_completion_tokens: TokenLimit | None = None
     tools: list[Tool] = msgspec.field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool = False
+    return_token_ids: bool = False
+    """Each chunk says which tokens its text was made of."""
+    resume: ResumeParameters | None = None
 
 
 def read_chat(body: bytes, request_id: str) -> GenerationCall:
@@ -52,7 +64,7 @@ def read_chat(body: bytes, request_id: str) -> GenerationCall:
     return GenerationCall(
         generates=[_generate(parameters, request_id)],
         capability="chat",
-        reply=ChatReply(envelope),
+        reply=ChatReply(envelope, tells_tokens=parameters.return_token_ids),
         is_stream=parameters.stream,
         is_usage_wanted=is_usage_wanted,
     )
@@ -63,13 +75,17 @@ class ChatReply:
     """The answer in the words of this endpoint."""
 
     envelope: Envelope
+    tells_tokens: bool = False
 
     def chunks(self, index: int, event: GenerationEvent) -> list[Body]:
         match event:
             case Started():
                 return [self._chunk(index, {"role": "assistant", "content": "", "refusal": None})]
-            case TextDelta(text=text):
-                return [self._chunk(index, {"content": text})]
+            case TextDelta(text=text, tokens=tokens):
+                chunk = self._chunk(index, {"content": text})
+                if self.tells_tokens:
+                    chunk["choices"][0]["token_ids"] = tokens
+                return [chunk]
             case ToolCall():
                 return [self._chunk(index, {"tool_calls": [{"index": event.index, **_tool_call_body(event)}]})]
             case Finished(finish_reason=reason):
@@ -88,6 +104,8 @@ class ChatReply:
 
 
 def _generate(parameters: ChatParameters, request_id: str) -> Generate:
+    _check_continuing(parameters)
+    resume = parameters.resume
     return Generate(
         request_id=request_id,
         messages=read_messages(parameters.messages),
@@ -95,7 +113,25 @@ def _generate(parameters: ChatParameters, request_id: str) -> Generate:
         max_tokens=_max_tokens(parameters),
         stop=parameters.stops(),
         sampling=parameters.sampling(),
+        continues_last_message=parameters.continue_final_message,
+        resume=Resume(tokens=tuple(resume.token_ids), num_chars=resume.num_chars) if resume else None,
     )
+
+
+def _check_continuing(parameters: ChatParameters) -> None:
+    if parameters.return_token_ids and not parameters.stream:
+        raise BadRequest("'return_token_ids' is only allowed when 'stream' is true.", param="return_token_ids")
+    if parameters.add_generation_prompt is parameters.continue_final_message:
+        raise BadRequest(
+            "'add_generation_prompt' must be false when 'continue_final_message' is true, and true otherwise.",
+            param="add_generation_prompt",
+        )
+    last = parameters.messages[-1] if parameters.messages else {}
+    if parameters.continue_final_message and (last.get("role") != "assistant" or not last.get("content")):
+        raise BadRequest(
+            "'continue_final_message' needs a last message of the assistant's, with text to go on from.",
+            param="continue_final_message",
+        )
 
 
 def _tools(parameters: ChatParameters) -> list[dict[str, Any]] | None:

@@ -34,7 +34,7 @@ from workers.errors import BadRequest
 Result = TypeVar("Result")
 
 _NUM_CONTEXT_IDS = 6
-"""Of a raw prompt, for the space between it and its continuation."""
+"""Of a text that is continued, for the space between it and what follows."""
 
 
 class TransformersEngine:
@@ -102,11 +102,12 @@ class TransformersEngine:
     def _capabilities(self) -> list[str]:
         if not self._loaded.is_causal:
             return ["embeddings"]
-        return ["chat", "completions", "embeddings", *(["tools"] if self._encoder.can_use_tools else [])]
+        tools = ["tools"] if self._encoder.can_use_tools else []
+        return ["chat", "completions", "embeddings", *tools, "continuation", "resume"]
 
     def _encode(self, request: Generate) -> list[int]:
         if request.messages is not None:
-            return self._encoder.encode_chat(request.messages, request.tools)
+            return self._encoder.encode_chat(request.messages, request.tools, continues=request.continues_last_message)
         if request.prompt_tokens is not None:
             return self._check_ids(request.prompt_tokens, param="prompt")
         return self._encoder.encode_prompt(request.prompt or "")
@@ -131,9 +132,13 @@ class TransformersEngine:
     def _prepare(self, request: Generate, prompt: list[int]) -> Prepared:
         is_chat = request.messages is not None
         needs_stop = is_chat and not self._encoder.has_template
-        context = [] if is_chat else prompt[-_NUM_CONTEXT_IDS:]
+        begins_anew = is_chat and not request.continues_last_message
+        context = [] if begins_anew else prompt[-_NUM_CONTEXT_IDS:]
+        if request.resume:
+            self._check_ids(list(request.resume.tokens), param="resume.token_ids")
         return Prepared(
             prompt=prompt,
+            resume=request.resume,
             max_tokens=completion_budget(request, len(prompt), self._loaded.context_length),
             end_tokens=self._loaded.end_tokens,
             sampler=Sampler(self._sampling(request.sampling), self._loaded.model.device),

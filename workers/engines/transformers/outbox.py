@@ -42,7 +42,9 @@ class Outbox:
         for event in events:
             last = self._waiting[-1] if self._waiting else None
             if isinstance(event, TextDelta) and isinstance(last, TextDelta):
-                self._waiting[-1] = TextDelta(text=last.text + event.text, usage=event.usage)
+                self._waiting[-1] = TextDelta(
+                    text=last.text + event.text, usage=event.usage, tokens=last.tokens + event.tokens
+                )
             else:
                 self._waiting.append(event)
         self._has_waiting.set()

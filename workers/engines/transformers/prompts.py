@@ -44,12 +44,17 @@ class PromptEncoder:
         template = self._tokenizer.chat_template or ""
         return "tools" in (template if isinstance(template, str) else "".join(template.values()))
 
-    def encode_chat(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[int]:
-        """The chat with the model's turn opened. Raises BadRequest when the template cannot show these messages."""
+    def encode_chat(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *, continues: bool = False
+    ) -> list[int]:
+        """The chat with the model's turn opened, or, if it `continues`, with the last message's end left open.
+
+        Raises BadRequest when the template cannot show these messages.
+        """
         escape = _Escape(self._control_text)
         try:
             shown = [_for_template(message) for message in messages]
-            text = self._render(escape.hide(shown), escape.hide(tools))
+            text = self._render(escape.hide(shown), escape.hide(tools), continues=continues)
         except jinja2.TemplateError as error:
             raise BadRequest(f"The model's chat template refuses these messages: {error}", param="messages") from error
         except (TypeError, ValueError, AttributeError, LookupError) as error:
@@ -69,10 +74,14 @@ class PromptEncoder:
         """A text to be embedded, with what the tokenizer puts around texts."""
         return self._bounded(text, lambda part: self._plain_tokenizer(part, split_special_tokens=True)["input_ids"])
 
-    def _render(self, messages: Any, tools: Any) -> str:
-        template = None if self.has_template else FALLBACK_TEMPLATE
+    def _render(self, messages: Any, tools: Any, *, continues: bool) -> str:
         return self._tokenizer.apply_chat_template(
-            messages, tools=tools, chat_template=template, tokenize=False, add_generation_prompt=True
+            messages,
+            tools=tools,
+            chat_template=None if self.has_template else FALLBACK_TEMPLATE,
+            tokenize=False,
+            add_generation_prompt=not continues,
+            continue_final_message=continues,
         )
 
     def _encode(self, text: str, *, is_plain: bool) -> list[int]:

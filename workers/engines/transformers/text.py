@@ -1,5 +1,6 @@
 """From tokens to what the caller reads: text without stop strings, and tool calls."""
 
+from workers.engines.base import Resume
 from workers.engines.stop_strings import StopStrings
 from workers.engines.transformers.detokenizer import Detokenizer
 from workers.engines.transformers.tool_calls import Piece, ToolCallParser
@@ -12,6 +13,7 @@ class AnswerText:
         self._detokenizer = detokenizer
         self._stops = StopStrings(stops)
         self._tool_calls = ToolCallParser() if has_tools else None
+        self._num_chars_known = 0
 
     @property
     def is_stopped(self) -> bool:
@@ -26,13 +28,26 @@ class AnswerText:
         """What can be shown after this token."""
         return self._parse(self._stops.push(self._detokenizer.push(token)))
 
+    def replay(self, resume: Resume) -> list[Piece]:
+        """What can be shown once these tokens have come, but for what the caller has of the text already."""
+        self._num_chars_known = resume.num_chars
+        return [piece for token in resume.tokens for piece in self.push(token)]
+
     def flush(self) -> list[Piece]:
         """The rest, when no token follows."""
         rest = "" if self.is_stopped else self._stops.push(self._detokenizer.flush()) + self._stops.flush()
         pieces = self._parse(rest)
-        return pieces if self._tool_calls is None else pieces + self._tool_calls.flush()
+        return pieces if self._tool_calls is None else pieces + self._unknown(self._tool_calls.flush())
 
     def _parse(self, text: str) -> list[Piece]:
-        if self._tool_calls is not None:
-            return self._tool_calls.push(text)
-        return [text] if text else []
+        return self._unknown([text] if self._tool_calls is None else self._tool_calls.push(text))
+
+    def _unknown(self, pieces: list[Piece]) -> list[Piece]:
+        return list(filter(None, map(self._beyond_known, pieces)))
+
+    def _beyond_known(self, piece: Piece) -> Piece:
+        if not isinstance(piece, str):
+            return piece
+        num_known = min(self._num_chars_known, len(piece))
+        self._num_chars_known -= num_known
+        return piece[num_known:]
