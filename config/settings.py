@@ -186,6 +186,8 @@ LIVE_INTERVAL = timedelta(seconds=env.float("LIVE_INTERVAL_S", default=1))
 HEARTBEAT_INTERVAL = timedelta(seconds=env.float("HEARTBEAT_INTERVAL_S", default=5))
 SILENT_AFTER = 3 * HEARTBEAT_INTERVAL
 """A worker unheard of for this long is silent: its replicas get no traffic."""
+OVERDUE_AFTER = 1.5 * HEARTBEAT_INTERVAL
+"""After this long the silence of a worker that does not answer a probe either is believed."""
 MOVE_AFTER = timedelta(seconds=env.float("MOVE_AFTER_S", default=60))
 """A worker missed for this long loses its replicas to others, unless they are pinned to it. Longer than a worker's
 back-off, so that a restart of the server moves nothing."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from fleet.models import WorkerState
+from fleet.models import ProbeFailure, WorkerState
 from fleet.overview import LOST, UNPLACED, DeploymentView, Overview, WorkerView
 from protocol.control import ReplicaPhase
 
@@ -54,6 +54,8 @@ def _workers(overview: Overview) -> Iterator[Finding]:
     for worker in overview.members:
         if worker.state is WorkerState.SILENT:
             yield _silent(worker)
+        if worker.state is WorkerState.UNREACHABLE:
+            yield _unreachable(worker)
 
 
 def _silent(worker: WorkerView) -> Finding:
@@ -67,6 +69,21 @@ def _silent(worker: WorkerView) -> Finding:
         action=_("Open the worker"),
         url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
         since=worker.last_heartbeat_at,
+    )
+
+
+def _unreachable(worker: WorkerView) -> Finding:
+    cause = _("It calls this server, but calling it at %(address)s fails: %(failure)s.") % {
+        "address": worker.address,
+        "failure": ProbeFailure(worker.probe_failure).label,
+    }
+    advice = _("Open the way there, or start it with another --advertise.")
+    return Finding(
+        tone="warning",
+        title=_("Worker %(name)s cannot be reached") % {"name": worker.name},
+        cause=f"{cause} {advice}",
+        action=_("Open the worker"),
+        url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
     )
 
 

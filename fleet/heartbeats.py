@@ -32,15 +32,16 @@ _OBSERVED = (
 
 
 def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
-    """Store the observed state; what the worker should run. `worker` is the row as it was before this beat.
+    """Store the observed state; what the worker should run. `worker` is the row as it was; it is brought up to date.
 
     Raises HeartbeatReplayed for a beat that is not newer than the last one, AddressRefused, WorkerRevoked.
     """
+    before, last_boot_id = worker.state, worker.boot_id
     with transaction.atomic():
         _record_worker(worker, beat)
-        _note_worker(worker, beat)
+        _note_change(worker, before, last_boot_id)
         _record_replicas(worker, beat)
-    if worker.state is WorkerState.SILENT or worker.is_draining != beat.is_draining:
+    if worker.state is not before:
         # It has just become able to take replicas, or wants to be rid of them: the next task run would be late.
         reconcile()
     return desired_state(worker)
@@ -64,14 +65,12 @@ def mark_lost() -> int:
     They get no traffic as soon as they are silent, marked or not. The mark says since when this server, being up
     itself, has missed them: see Worker.lost_at.
     """
-    heard_long_ago = Q(last_heartbeat_at__lt=now() - settings.SILENT_AFTER)
-    silent = Worker.objects.filter(heard_long_ago, revoked_at=None, lost_at=None)
-    return sum(_mark_one(worker, heard_long_ago) for worker in silent)
+    return sum(_mark_one(worker) for worker in Worker.objects.fallen_silent().filter(lost_at=None))
 
 
 @transaction.atomic
-def _mark_one(worker: Worker, heard_long_ago: Q) -> bool:
-    if not Worker.objects.filter(heard_long_ago, pk=worker.pk, lost_at=None).update(lost_at=now()):
+def _mark_one(worker: Worker) -> bool:
+    if not Worker.objects.fallen_silent().filter(pk=worker.pk, lost_at=None).update(lost_at=now()):
         return False
     logger.warning("Worker %s has been silent since %s.", worker.name, worker.last_heartbeat_at)
     before = WorkerState.DRAINING if worker.is_draining else WorkerState.ALIVE
@@ -95,20 +94,20 @@ def _record_worker(worker: Worker, beat: Heartbeat) -> None:
     row = Worker.objects.filter(pk=worker.pk)
     is_newer = ~Q(boot_id=beat.boot_id) | Q(sequence__lt=beat.sequence)
     if row.filter(is_newer, revoked_at=None).update(**observed):
+        vars(worker).update(observed)
         return
     if row.filter(revoked_at=None).exists():
         raise HeartbeatReplayed(f"Heartbeat {beat.sequence} of this start of the worker has been recorded before.")
     raise WorkerRevoked("The administrator has revoked this worker.")
 
 
-def _note_worker(worker: Worker, beat: Heartbeat) -> None:
-    """What this beat changes, for the timeline; `worker` is the row as it was."""
-    state = WorkerState.DRAINING if beat.is_draining else WorkerState.ALIVE
-    if worker.boot_id and worker.boot_id != beat.boot_id:
-        Transition.objects.note(worker, worker.state, state, Cause.DAEMON_STARTED)
-    elif worker.state is not state:
-        cause = Cause.DAEMON_STOPS if beat.is_draining else Cause.HEARTBEAT
-        Transition.objects.note(worker, worker.state, state, cause)
+def _note_change(worker: Worker, before: WorkerState, last_boot_id: str) -> None:
+    """What this beat has changed, for the timeline."""
+    if last_boot_id not in ("", worker.boot_id):
+        Transition.objects.note(worker, before, worker.state, Cause.DAEMON_STARTED)
+    elif worker.state is not before:
+        cause = Cause.DAEMON_STOPS if worker.is_draining else Cause.HEARTBEAT
+        Transition.objects.note(worker, before, worker.state, cause)
 
 
 def _record_replicas(worker: Worker, beat: Heartbeat) -> None:

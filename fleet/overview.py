@@ -23,6 +23,7 @@ _TONES = {
     LOST: "danger",
     UNPLACED: "warning",
     WorkerState.ALIVE.value: "success",
+    WorkerState.UNREACHABLE.value: "warning",
     WorkerState.SILENT.value: "danger",
 }
 
@@ -66,6 +67,7 @@ class WorkerView:
     state: WorkerState
     is_cordoned: bool
     last_heartbeat_at: datetime | None
+    probe_failure: str
     join_token_id: int | None
     devices: str
     replicas: tuple[ReplicaView, ...]
@@ -201,7 +203,7 @@ def _phase_words() -> dict[str, str]:
 
 
 def replica_view(replica: Replica) -> ReplicaView:
-    is_vouched_for = replica.worker.state in (WorkerState.ALIVE, WorkerState.DRAINING)
+    is_vouched_for = replica.worker.state not in (WorkerState.SILENT, WorkerState.REVOKED)
     return ReplicaView(
         replica_id=str(replica.pk),
         deployment_id=replica.deployment_id,
@@ -226,6 +228,7 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
         state=worker.state,
         is_cordoned=worker.cordoned,
         last_heartbeat_at=worker.last_heartbeat_at,
+        probe_failure=worker.probe_failure,
         join_token_id=worker.join_token_id,
         devices=", ".join(str(device.get("name", "?")) for device in worker.hardware.get("devices", [])),
         replicas=tuple(replicas),

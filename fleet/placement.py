@@ -18,6 +18,7 @@ class Refusal(TextChoices):
 
     REVOKED = "revoked", _("the worker is revoked")
     SILENT = "silent", _("the worker is silent")
+    UNREACHABLE = "unreachable", _("the worker cannot be reached at its address")
     DRAINING = "draining", _("the worker is draining")
     CORDONED = "cordoned", _("the worker is cordoned")
     PINNED_ELSEWHERE = "pinned_elsewhere", _("the deployment is pinned to another worker")

@@ -59,9 +59,13 @@ def read_fleet_snapshot() -> FleetSnapshot:
     workers = {worker.pk: worker for worker in Worker.objects.alive().filter(is_draining=False)}
     ready = Replica.objects.desired().filter(phase=ReplicaPhase.READY).select_related("deployment__model")
     replicas: defaultdict[str, list[RoutableReplica]] = defaultdict(list)
+    out_of_reach: defaultdict[str, list[RoutableReplica]] = defaultdict(list)
     for row in ready:
         if worker := workers.get(row.worker_id):
-            replicas[row.deployment.model.name].append(_routable(row, worker))
+            found = out_of_reach if worker.is_unreachable else replicas
+            found[row.deployment.model.name].append(_routable(row, worker))
+    # The probe may have failed for reasons of its own, so what it holds against the last replica counts for nothing.
+    replicas = defaultdict(list, out_of_reach | replicas)
     models = LanguageModel.objects.filter(deployments__isnull=False).distinct()
     return FleetSnapshot(
         models={model.name: _entry(model, replicas.get(model.name, ())) for model in models},

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from fleet import heartbeats, reconciler, timeline
+from fleet import heartbeats, probes, reconciler, timeline
 
 
 @shared_task(name="fleet.mark_lost")
@@ -18,3 +18,8 @@ def reconcile() -> None:
 @shared_task(name="fleet.prune_timeline")
 def prune_timeline() -> None:
     timeline.prune()
+
+
+@shared_task(name="fleet.probe_workers")
+def probe_workers() -> None:
+    probes.probe_workers()

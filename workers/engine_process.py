@@ -24,6 +24,7 @@ from protocol import codec
 from protocol.control import DesiredReplica, ModelInfo, ReplicaPhase, ReplicaStatus
 from workers.engines.base import EngineSpec, EngineStats
 from workers.hardware import memory_of
+from workers.liveness import PROBE_INTERVAL_S, PROBE_TIMEOUT_S, Liveness, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ _STEADY_AFTER_S = 60.0
 """An engine that was ready for so long begins anew with short pauses when it dies."""
 _TERM_TIMEOUT_S = 5.0
 _LAST_WORDS_TIMEOUT_S = 1.0
-_STATS_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_STATS_TIMEOUT = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -95,11 +96,18 @@ class EngineProcess:
     async def refresh_stats(self) -> None:
         """Ask the engine for its load; an engine that does not answer in time keeps its last figures."""
         self._memory_bytes = await asyncio.to_thread(memory_of, self._process.pid) if self._process else 0
-        if self.session is None or self._report.phase is not ReplicaPhase.READY:
-            return
-        with suppress(aiohttp.ClientError, OSError, codec.MalformedMessage):
+        if self._report.phase is ReplicaPhase.READY:
+            await self._answers_stats()
+
+    async def _answers_stats(self) -> bool:
+        """Whether it answered, in time; its load is taken down."""
+        assert self.session is not None
+        try:
             async with self.session.get("http://engine/stats", timeout=_STATS_TIMEOUT) as answer:
                 self._stats = codec.decode(EngineStats, await answer.read())
+        except (aiohttp.ClientError, OSError, codec.MalformedMessage):
+            return False
+        return True
 
     @contextmanager
     def in_flight(self) -> Iterator[None]:
@@ -190,11 +198,31 @@ class EngineProcess:
                 group.create_task(self._read_reports(process, process.stdout), name="engine reports"),
                 group.create_task(self._read_log(process.stderr), name="engine log"),
             ]
+            probing = group.create_task(self._probe(process), name="engine probes")
             await process.wait()
+            probing.cancel()
             # Its last words may still be in the pipes; a process that it left behind may hold them open for ever.
             await asyncio.wait(readers, timeout=1)
             for reader in readers:
                 reader.cancel()
+
+    async def _probe(self, process: Process) -> None:
+        """Look whether it still answers. One that hangs gets no requests; one that hangs for long is killed."""
+        liveness = Liveness()
+        while True:
+            await asyncio.sleep(PROBE_INTERVAL_S)
+            if self._report.phase is not ReplicaPhase.READY:
+                continue
+            match liveness.judge(has_answered=await self._answers_stats()):
+                case Verdict.LIVES if self.phase is ReplicaPhase.FAILED:
+                    self._error = ""
+                    self._enter(ReplicaPhase.READY)
+                case Verdict.STUCK if self.phase is ReplicaPhase.READY:
+                    self._error = "The engine does not answer. If it stays so, it is killed and started again."
+                    self._enter(ReplicaPhase.FAILED)
+                case Verdict.DEAD:
+                    self._fail("The engine did not answer for half a minute, so it was killed.")
+                    process.kill()
 
     async def _read_reports(self, process: Process, stdout: asyncio.StreamReader) -> None:
         async for line in _lines(stdout):

@@ -63,7 +63,9 @@ class WorkerServer:
     def _guarded(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path != "/health" and not self._may_pass(request):
+            # Health is told to everybody; but to a gateway that means another worker it is not this one's health.
+            is_for_all = request.path == "/health" and "Authorization" not in request.headers
+            if not is_for_all and not self._may_pass(request):
                 return refusal(401, "invalid_gateway_secret", "This worker answers to its gateway only.")
             try:
                 return await handler(request)

@@ -6,7 +6,7 @@ from fleet.models.join_token import JoinToken, JoinTokenQuerySet
 from fleet.models.language_model import LanguageModel
 from fleet.models.replica import Replica, ReplicaQuerySet
 from fleet.models.transition import Cause, Transition, TransitionQuerySet
-from fleet.models.worker import Worker, WorkerQuerySet, WorkerState
+from fleet.models.worker import ProbeFailure, Worker, WorkerQuerySet, WorkerState
 
 __all__ = [
     "Cause",
@@ -15,6 +15,7 @@ __all__ = [
     "JoinToken",
     "JoinTokenQuerySet",
     "LanguageModel",
+    "ProbeFailure",
     "Replica",
     "ReplicaQuerySet",
     "Transition",

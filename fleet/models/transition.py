@@ -19,6 +19,8 @@ class Cause(models.TextChoices):
     JOINED = "joined", _("it joined")
     HEARTBEAT = "heartbeat", _("a heartbeat came")
     SILENCE = "silence", _("no heartbeat came")
+    PROBE_FAILED = "probe_failed", _("it did not answer at its address")
+    PROBE_ANSWERED = "probe_answered", _("it answers at its address again")
     DAEMON_STARTED = "daemon_started", _("its daemon was started")
     DAEMON_STOPS = "daemon_stops", _("its daemon was told to stop")
     ADMINISTRATOR = "administrator", _("an administrator decided it")

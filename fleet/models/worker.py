@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -13,33 +14,56 @@ from fleet.encryption import EncryptedTextField
 
 
 class WorkerState(models.TextChoices):
-    """A worker's state, computed from its last heartbeat and what the administrator decided; never stored.
+    """A worker's state, computed from its last heartbeat, the last probe of its address, and what the administrator
+    decided; never stored. Who moves it stands at each arrow.
 
-    enrol ──▶ ALIVE ◀── heartbeat ──▶ DRAINING (the worker says so, on SIGTERM)
-                │ ▲
-    3 intervals │ │ heartbeat
-    of silence  ▼ │
-               SILENT                 REVOKED: the administrator's, final
+                                        probe fails (server)
+    enrol ──▶ SILENT ── heartbeat ──▶ ALIVE ◀────────────────▶ UNREACHABLE: it calls, but does not answer
+                ▲       (worker)       │ ▲    probe answers      │
+                │                      │ │                       │
+                ├── silence (clock) ◀──┼─┼───────────────────────┘
+                │                      ▼ │ heartbeat (worker)
+                └── silence (clock) ◀─ DRAINING: the worker says so, on SIGTERM
+    any ──▶ REVOKED (administrator), final
+
+    Silence is a heartbeat older than three intervals; one and a half are enough when the probe fails too.
     """
 
     ALIVE = "alive", _("alive")
     DRAINING = "draining", _("draining")
+    UNREACHABLE = "unreachable", _("unreachable")
     SILENT = "silent", _("silent")
     REVOKED = "revoked", _("revoked")
 
 
+class ProbeFailure(models.TextChoices):
+    """What the server met when it last called the worker at its address."""
+
+    REFUSED = "refused", _("the connection is refused: nothing listens there")
+    NO_ANSWER = "no_answer", _("no answer comes in time: it hangs, or the network drops what is sent")
+    UNTRUSTED = "untrusted", _("the TLS certificate is not the one that is expected")
+    STRANGER = "stranger", _("something else answers there")
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self) -> "WorkerQuerySet":
-        """Heard of within three heartbeats and not revoked."""
-        return self.filter(revoked_at=None, last_heartbeat_at__gte=now() - settings.SILENT_AFTER)
+        """Heard of lately and not revoked, see WorkerState; unreachable ones included."""
+        return self.filter(revoked_at=None, last_heartbeat_at__isnull=False).exclude(_is_silent())
 
-    def schedulable(self) -> "WorkerQuerySet":
-        """Alive, and neither cordoned nor draining: may be given new replicas."""
-        return self.alive().filter(cordoned=False, is_draining=False)
+    def fallen_silent(self) -> "WorkerQuerySet":
+        """Heard of once, and lately no more."""
+        return self.filter(_is_silent(), revoked_at=None)
 
     def revoke(self) -> int:
         """Shut these workers out for good; how many were not so already."""
         return self.filter(revoked_at=None).update(revoked_at=now())
+
+
+def _is_silent() -> Q:
+    """The same as Worker.is_silent, for queries."""
+    at = now()
+    is_late = Q(last_heartbeat_at__lt=at - settings.OVERDUE_AFTER, probed_at__gte=at - settings.SILENT_AFTER)
+    return Q(last_heartbeat_at__lt=at - settings.SILENT_AFTER) | (is_late & ~Q(probe_failure=""))
 
 
 class Worker(models.Model):
@@ -62,6 +86,9 @@ class Worker(models.Model):
     software_version = models.CharField(_("version"), max_length=32, blank=True, editable=False)
     enrolled_at = models.DateTimeField(_("enrolled"), auto_now_add=True)
     last_heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True, editable=False, db_index=True)
+    probed_at = models.DateTimeField(null=True, editable=False)
+    probe_failure = models.CharField(max_length=16, choices=ProbeFailure, blank=True, editable=False)
+    """Of the last probe; empty when it was answered. Counts for as long as a heartbeat does."""
     lost_at = models.DateTimeField(null=True, editable=False)
     """When this server noticed the silence. Not the state, but the clock that moving its replicas waits for: a server
     that was away itself finds everybody silent, and must give them time to call again."""
@@ -85,9 +112,23 @@ class Worker(models.Model):
     def state(self) -> WorkerState:
         if self.revoked_at:
             return WorkerState.REVOKED
-        if self.heartbeat_age is None or self.heartbeat_age > settings.SILENT_AFTER:
+        if self.is_silent:
             return WorkerState.SILENT
-        return WorkerState.DRAINING if self.is_draining else WorkerState.ALIVE
+        if self.is_draining:
+            return WorkerState.DRAINING
+        return WorkerState.UNREACHABLE if self.is_unreachable else WorkerState.ALIVE
+
+    @property
+    def is_silent(self) -> bool:
+        if self.heartbeat_age is None:
+            return True
+        return self.heartbeat_age > (settings.OVERDUE_AFTER if self.is_unreachable else settings.SILENT_AFTER)
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether a probe failed lately. One that nobody has repeated since says nothing any more."""
+        has_fresh_probe = self.probed_at is not None and now() - self.probed_at <= settings.SILENT_AFTER
+        return has_fresh_probe and bool(self.probe_failure)
 
     def revoke(self) -> bool:
         """Shut this worker out for good; False when it was already."""

@@ -45,3 +45,25 @@ async def test_no_process_is_left_behind(start_engine):
         processes = psutil.Process().children(recursive=True)
     assert processes
     assert not [process for process in processes if process.is_running()]
+
+
+async def test_an_engine_that_hangs_is_ready_no_more_until_it_answers(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        (process,) = psutil.Process().children()
+        process.suspend()
+        await until(engine, ReplicaPhase.FAILED)
+        assert "does not answer" in engine.status().error
+        process.resume()
+        await until(engine, ReplicaPhase.READY)
+        assert (engine.status().error, engine.status().num_restarts) == ("", 0)
+
+
+async def test_an_engine_that_hangs_for_good_is_killed_and_started_again(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        (process,) = psutil.Process().children()
+        process.suspend()
+        await wait_for(lambda: engine.status().num_restarts)
+        await until(engine, ReplicaPhase.READY)
+        assert not process.is_running()
