@@ -156,6 +156,7 @@ class LiveAnswer:
             body={"model": self.reply.model, "messages": self.reply.history, "stream": True},
             stream=True,
             request_id=new_request_id(),
+            session=str(self.reply.conversation_id),
         )
 
     def _add(self, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fleet.addresses import pinned_url
-from fleet.models import LanguageModel, Replica, Worker
+from fleet.models import BalancingPolicy, LanguageModel, Replica, Worker
 from protocol.control import ReplicaPhase
 
 
@@ -32,6 +32,8 @@ class RoutableReplica:
     context_length: int | None
     capabilities: frozenset[str]
     observed_at: datetime
+    speed: float | None
+    """As the administrator gave it, in proportion to the model's other replicas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class ModelEntry:
     capabilities: frozenset[str]
     context_length: int | None
     """Of the replica with the shortest: any of them may answer."""
+    balancing_policy: BalancingPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ def _routable(row: Replica, worker: Worker) -> RoutableReplica:
         context_length=row.context_length,
         capabilities=frozenset(row.capabilities),
         observed_at=row.observed_at or row.created_at,
+        speed=row.deployment.speed,
         **_reachable(worker),
     )
 
@@ -105,4 +109,5 @@ def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica]) -> ModelEn
         description=model.description,
         capabilities=frozenset().union(*(replica.capabilities for replica in replicas)),
         context_length=min(lengths, default=None),
+        balancing_policy=BalancingPolicy(model.balancing_policy),
     )

@@ -1,70 +1,143 @@
-"""Which replica to ask: the least loaded of those that are not known to be unreachable."""
+"""What this process knows of its replicas' load, and the choice among them by their model's policy."""
 
-import random
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
+from django.conf import settings
+from django.utils.timezone import now
+
+from fleet.models import BalancingPolicy
 from fleet.snapshot import RoutableReplica
+from gateway.breaker import Breaker
+from gateway.policies import POLICIES, Policy, Situation
+from gateway.pool import Pool
 
-_TWO_CHOICES_ABOVE = 8
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _FORGOTTEN_AFTER_S = 1.0, 30.0, 600.0
-
-
-def least_loaded(replicas: Sequence[RoutableReplica], in_flight: Counter[str]) -> RoutableReplica:
-    """The one with the smallest share of its places taken; among many, the better of two drawn at random.
-
-    Two draws come within a hair of the true minimum, and keep several gateways, who all hold the same figures, from
-    running to the same replica.
-    """
-    drawn = random.sample(replicas, 2 if len(replicas) > _TWO_CHOICES_ABOVE else len(replicas))
-    return min(drawn, key=lambda replica: load(replica, in_flight[replica.replica_id]))
+_T = TypeVar("_T")
+_MAX_REMEMBERED = 10_000
+_WEIGHT_OF_NEWS = 0.2
+_MIN_MEASURED_TOKENS = 8
 
 
-def load(replica: RoutableReplica, in_flight: int) -> float:
-    """Share of its places that are taken; above 1 when requests wait.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of a request matters to the choice."""
 
-    The worker's figure knows of other gateways but is seconds old, ours is exact but ours alone: the larger counts.
-    """
-    return max(replica.num_running + replica.num_waiting, in_flight) / max(replica.max_concurrency, 1)
+    capability: str
+    """"chat", "completions" or "embeddings"."""
+    session: str = ""
+    beginning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """Load as a worker told it with an answer."""
+
+    num_others: int
+    """Requests there that were not ours."""
+    heard_at: datetime
 
 
 @dataclass(slots=True)
-class _Outage:
-    since: datetime
-    pause_s: float
-    until: float
+class Balancer:
+    """All figures are this process's own; replicas by their ids, pools by their models."""
+
+    in_flight: Counter[str] = field(default_factory=Counter)
+    breaker: Breaker = field(default_factory=Breaker)
+    _in_flight_by_model: Counter[str] = field(default_factory=Counter)
+    _reports: dict[str, _Report] = field(default_factory=dict)
+    _speeds: dict[str, float] = field(default_factory=dict)
+    _policies: dict[str, tuple[BalancingPolicy, Policy]] = field(default_factory=dict)
+
+    def pick(self, pool: Pool, wanted: Wanted, *, tried: Collection[str] = ()) -> RoutableReplica | None:
+        """Whom to ask; None if nobody that was not tried can be asked. Takes no place: see `take`."""
+        return self._policy(pool).choose(pool, self._situation(pool, wanted, tried))
+
+    def take(self, replica: RoutableReplica) -> None:
+        """A request goes there."""
+        self.in_flight[replica.replica_id] += 1
+        self._in_flight_by_model[replica.model] += 1
+
+    def give_back(self, replica: RoutableReplica) -> None:
+        """It has ended."""
+        for counter, name in ((self.in_flight, replica.replica_id), (self._in_flight_by_model, replica.model)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+
+    def heard(self, replica: RoutableReplica, num_requests: int) -> None:
+        """A worker said, with an answer, how many requests that replica has."""
+        others = max(0, num_requests - self.in_flight[replica.replica_id])
+        _remember(self._reports, replica.replica_id, _Report(others, now()))
+
+    def measured(self, replica: RoutableReplica, *, num_tokens: int, elapsed_s: float) -> None:
+        """An answer of so many tokens took so long."""
+        if num_tokens < _MIN_MEASURED_TOKENS or elapsed_s <= 0:
+            return
+        speed = num_tokens / elapsed_s
+        before = self._speeds.get(replica.replica_id, speed)
+        _remember(self._speeds, replica.replica_id, before + _WEIGHT_OF_NEWS * (speed - before))
+
+    def load(self, replica: RoutableReplica) -> float:
+        """Share of its places that are taken; above 1 when requests wait.
+
+        What came with an answer is fresh, and tells others' requests from ours. A heartbeat knows of other gateways,
+        too, but is seconds old, while our own count is exact but ours alone: of these two the larger counts.
+        """
+        ours, report = self.in_flight[replica.replica_id], self._reports.get(replica.replica_id)
+        if report and report.heard_at > replica.observed_at:
+            num = report.num_others + ours
+        else:
+            num = max(replica.num_running + replica.num_waiting, ours)
+        return num / replica.max_concurrency
+
+    def speed(self, replica: RoutableReplica) -> float | None:
+        """As the administrator gave it, or in tokens a second as it was measured here."""
+        return replica.speed or self._speeds.get(replica.replica_id)
+
+    def mean_load(self, pool: Pool) -> float:
+        return max(pool.num_reported, self._in_flight_by_model[pool.model]) / (pool.num_places or 1)
+
+    def _policy(self, pool: Pool) -> Policy:
+        chosen, policy = self._policies.get(pool.model, (None, None))
+        if policy is None or chosen is not pool.policy:
+            policy = POLICIES[pool.policy]()
+            _remember(self._policies, pool.model, (pool.policy, policy))
+        return policy
+
+    def _situation(self, pool: Pool, wanted: Wanted, tried: Collection[str]) -> Situation:
+        return Situation(
+            fits=self._fits(wanted.capability, tried),
+            load=self.load,
+            speed=self.speed,
+            mean_load=self.mean_load(pool),
+            session=wanted.session,
+            beginning=wanted.beginning,
+        )
+
+    def _fits(self, capability: str, tried: Collection[str]) -> Callable[[RoutableReplica], bool]:
+        """Heard of lately, able, not tried and not left out by the breaker.
+
+        By the clock, so that silence counts even while the database cannot be read.
+        """
+        oldest, clock_s, breaker = now() - settings.SILENT_AFTER, time.monotonic(), self.breaker
+
+        def fits(replica: RoutableReplica) -> bool:
+            return (
+                replica.observed_at >= oldest
+                and capability in replica.capabilities
+                and replica.replica_id not in tried
+                and breaker.allows(replica, clock_s)
+            )
+
+        return fits
 
 
-@dataclass(slots=True)
-class Breaker:
-    """Leaves out replicas that could not be connected to.
-
-    closed ── connection failed ──▶ open ── pause over, or a newer heartbeat ──▶ tried again ── connected ──▶ closed
-                                     ▲                                                │
-                                     └───────────── failed: a pause twice as long ────┘
-    """
-
-    outages: dict[str, _Outage] = field(default_factory=dict)
-
-    def allows(self, replica: RoutableReplica, clock_s: float) -> bool:
-        outage = self.outages.get(replica.replica_id)
-        return outage is None or clock_s >= outage.until or replica.observed_at > outage.since
-
-    def failed(self, replica: RoutableReplica, clock_s: float, now: datetime) -> None:
-        before = self.outages.get(replica.replica_id)
-        pause = min(2 * before.pause_s, _LONGEST_PAUSE_S) if before else _FIRST_PAUSE_S
-        self._forget_old(clock_s)
-        self.outages[replica.replica_id] = _Outage(since=now, pause_s=pause, until=clock_s + pause)
-
-    def connected(self, replica: RoutableReplica) -> None:
-        self.outages.pop(replica.replica_id, None)
-
-    def _forget_old(self, clock_s: float) -> None:
-        """Replicas come and go; those that are gone are never tried again, and must not be remembered for ever."""
-        self.outages = {
-            replica_id: outage
-            for replica_id, outage in self.outages.items()
-            if clock_s < outage.until + _FORGOTTEN_AFTER_S
-        }
+def _remember(memory: dict[str, _T], name: str, value: _T) -> None:
+    """Replicas and models come and go. What is forgotten here is soon learned again."""
+    if len(memory) >= _MAX_REMEMBERED and name not in memory:
+        memory.clear()
+    memory[name] = value

@@ -11,12 +11,6 @@ def known_models() -> list[ModelEntry]:
     return [models[name] for name in sorted(models)]
 
 
-def available_models() -> list[ModelEntry]:
-    """Those that can answer just now."""
-    snapshot = current().poller.latest
-    return [entry for entry in known_models() if snapshot.ready_replicas(entry.name)]
-
-
 def known_model(name: str) -> ModelEntry:
     """Raises ModelNotFound."""
     entry = current().poller.latest.model(name)

@@ -59,7 +59,8 @@ class Exchange:
         self._relay: StreamRelay | None = None
         self._is_open = True
         meter.replica = replica
-        runtime.in_flight[replica.replica_id] += 1
+        self._started_at_s = time.perf_counter()
+        runtime.balancer.take(replica)
 
     async def ask(self, body: bytes, *, wants_usage: bool) -> Answer:
         """Raises TryAnother, GatewayError; cancelled, it stops the engine and learns what that had used."""
@@ -84,6 +85,7 @@ class Exchange:
 
     async def finish(self) -> None:
         """The answer has been read to its last event, or the worker broke off."""
+        self._measure()
         if self._relay and self._reply:
             await self._reply.finish()
         self.close()
@@ -95,10 +97,7 @@ class Exchange:
         self._is_open = False
         if self._reply:
             self._reply.close()
-        in_flight = self._runtime.in_flight
-        in_flight[self._replica.replica_id] -= 1
-        if not in_flight[self._replica.replica_id]:
-            del in_flight[self._replica.replica_id]
+        self._runtime.balancer.give_back(self._replica)
 
     async def _ask(self, body: bytes, *, wants_usage: bool) -> Answer:
         try:
@@ -109,7 +108,7 @@ class Exchange:
                 return await self._first_event(self._reply, wants_usage=wants_usage)
             return await self._whole_body(self._reply)
         except CannotConnect as error:
-            self._runtime.breaker.failed(self._replica, time.monotonic(), now())
+            self._runtime.balancer.breaker.failed(self._replica, time.monotonic(), now())
             raise self._another(error, NoReplicaReady(self._meter.model)) from error
         except UpstreamSilent as error:
             await self._cancel_upstream()
@@ -121,8 +120,15 @@ class Exchange:
         reply = await self._runtime.upstream.post(
             self._replica, f"/v1/{self._meter.endpoint}", body=body, request_id=self._meter.request_id
         )
-        self._runtime.breaker.connected(self._replica)
+        self._runtime.balancer.breaker.connected(self._replica)
+        if reply.num_requests is not None:
+            self._runtime.balancer.heard(self._replica, reply.num_requests)
         return reply
+
+    def _measure(self) -> None:
+        if counts := self._meter.counts:
+            elapsed_s = time.perf_counter() - self._started_at_s
+            self._runtime.balancer.measured(self._replica, num_tokens=counts.completion_tokens, elapsed_s=elapsed_s)
 
     def _another(self, error: Exception, final: GatewayError) -> TryAnother:
         logger.warning(
@@ -143,6 +149,7 @@ class Exchange:
             self._meter.counts = msgspec.json.decode(body, type=_Body).usage
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamFailed("The model's worker gave an answer that is not in OpenAI's form.") from error
+        self._measure()
         return body
 
     async def _abandon(self, asking: "asyncio.Future[Answer]") -> None:

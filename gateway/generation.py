@@ -15,11 +15,12 @@ from typing import Any, Self
 
 import msgspec
 
+from gateway.balancer import Wanted
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import Answer, Exchange
 from gateway.keyring import Caller
 from gateway.models import UsageState
-from gateway.opening import Opening
+from gateway.opening import CAPABILITIES, Opening
 from gateway.relay import StreamRelay
 from gateway.runtime import current
 from gateway.uninterrupted import uninterrupted
@@ -43,6 +44,10 @@ class Call:
     body: bytes | dict[str, Any]
     stream: bool
     request_id: str
+    session: str = ""
+    """Requests of one session like to go to one replica. Empty: the caller is the session."""
+    beginning: str = ""
+    """How the conversation begins, the same for all its turns: its replica may have that in a cache."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -125,7 +130,9 @@ async def open_generation(call: Call) -> Generation:
     body, wants_usage = _upstream_body(call)
     meter = _meter(call, len(body))
     try:
-        exchange, answer = await Opening(runtime=runtime, meter=meter, body=body, wants_usage=wants_usage).run()
+        exchange, answer = await Opening(
+            runtime=runtime, meter=meter, body=body, wants_usage=wants_usage, wanted=_wanted(call)
+        ).run()
     except BaseException as error:
         raise settle_failed(meter, error) from None
     return Generation(meter, exchange, answer)
@@ -159,6 +166,11 @@ def _meter(call: Call, num_bytes: int) -> Meter:
         is_stream=call.stream,
         num_prompt_bytes=num_bytes,
     )
+
+
+def _wanted(call: Call) -> Wanted:
+    who = f"{call.caller.user_id}/{call.caller.key_id}/{call.session}"
+    return Wanted(capability=CAPABILITIES[call.endpoint], session=who, beginning=call.beginning or who)
 
 
 def _upstream_body(call: Call) -> tuple[bytes, bool]:

@@ -1,17 +1,17 @@
 """From a call to the first byte of its answer: choose a replica, ask it, and once more another if nothing came."""
 
-import time
 from dataclasses import dataclass, field
 
 from fleet.snapshot import RoutableReplica
-from gateway.balancer import least_loaded
-from gateway.errors import InvalidRequest, ModelNotFound, NoReplicaReady, shortened
+from gateway.balancer import Wanted
+from gateway.errors import GatewayError, InvalidRequest, ModelNotFound, NoReplicaReady, shortened
 from gateway.exchange import Answer, Exchange, TryAnother
+from gateway.pool import Pool
 from gateway.runtime import Runtime
 from gateway.usage import Meter
 
 _MAX_ATTEMPTS = 2
-_NEEDED = {"chat/completions": "chat", "completions": "completions", "embeddings": "embeddings"}
+CAPABILITIES = {"chat/completions": "chat", "completions": "completions", "embeddings": "embeddings"}
 """What a replica must be able to do, by endpoint."""
 
 
@@ -24,6 +24,7 @@ class Opening:
     body: bytes
     wants_usage: bool
     """Whether the client asked for the usage chunk of a stream."""
+    wanted: Wanted
     tried: set[str] = field(default_factory=set)
 
     async def run(self) -> tuple[Exchange, Answer]:
@@ -40,30 +41,30 @@ class Opening:
 
     def _pick(self, failure: TryAnother | None) -> RoutableReplica:
         """One that was not tried, if there is one. Raises ModelNotFound, InvalidRequest, NoReplicaReady."""
-        reachable = self._reachable()
-        fresh = [replica for replica in reachable if replica.replica_id not in self.tried]
-        candidates = fresh or (reachable if failure is None or failure.may_be_stale else [])
-        if not candidates:
-            raise failure.final if failure else NoReplicaReady(self.meter.model)
-        chosen = least_loaded(candidates, self.runtime.in_flight)
+        pool, balancer = self._pool(), self.runtime.balancer
+        chosen = balancer.pick(pool, self.wanted, tried=self.tried)
+        if chosen is None and failure and failure.may_be_stale:
+            chosen = balancer.pick(pool, self.wanted)
+        if chosen is None:
+            raise failure.final if failure else self._unavailable(pool)
         self.tried.add(chosen.replica_id)
         return chosen
 
-    def _reachable(self) -> list[RoutableReplica]:
-        clock_s, breaker = time.monotonic(), self.runtime.breaker
-        return [replica for replica in self._able() if breaker.allows(replica, clock_s)]
-
-    def _able(self) -> list[RoutableReplica]:
-        """Ready, and capable of what is asked."""
+    def _pool(self) -> Pool:
+        """Raises ModelNotFound, NoReplicaReady."""
         model, snapshot = self.meter.model, self.runtime.poller.latest
         if snapshot.model(model) is None:
             raise ModelNotFound(model)
-        ready = snapshot.ready_replicas(model)
-        able = [replica for replica in ready if _NEEDED[self.meter.endpoint] in replica.capabilities]
-        if ready and not able:
-            raise InvalidRequest(
-                f"The model '{shortened(model)}' does not support /v1/{self.meter.endpoint}.",
-                param="model",
-                code="unsupported_model",
-            )
-        return able
+        if pool := snapshot.pools.get(model):
+            return pool
+        raise NoReplicaReady(model)
+
+    def _unavailable(self, pool: Pool) -> GatewayError:
+        """Why nobody in the pool can be asked."""
+        if any(self.wanted.capability in replica.capabilities for replica in pool.replicas):
+            return NoReplicaReady(self.meter.model)
+        return InvalidRequest(
+            f"The model '{shortened(self.meter.model)}' does not support /v1/{self.meter.endpoint}.",
+            param="model",
+            code="unsupported_model",
+        )

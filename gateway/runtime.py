@@ -7,12 +7,11 @@ request and leaves the rest of the journal to the next process.
 """
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from gateway.balancer import Breaker
+from gateway.balancer import Balancer
 from gateway.journal import Journal
 from gateway.journal_writer import JournalWriter
 from gateway.ledger import store_entries
@@ -24,14 +23,13 @@ _PATIENCE_AT_END_S, _LOOKS_AT_END = 3.0, 100
 
 @dataclass(slots=True)
 class Runtime:
-    """The parts, for those who need one of them. In-flight requests are counted by replica id."""
+    """The parts, for those who need one of them."""
 
     poller: SnapshotPoller
     journal: Journal
     writer: JournalWriter
     upstream: Upstream = field(default_factory=Upstream)
-    breaker: Breaker = field(default_factory=Breaker)
-    in_flight: Counter[str] = field(default_factory=Counter)
+    balancer: Balancer = field(default_factory=Balancer)
     is_ready: bool = False
 
 
@@ -83,7 +81,7 @@ def current() -> Runtime:
 async def _last_records(runtime: Runtime) -> None:
     """A server that ends cancels what still runs; each of those has yet to stop its engine and leave its record."""
     for _ in range(_LOOKS_AT_END):
-        if not runtime.in_flight:
+        if not runtime.balancer.in_flight:
             return
         await asyncio.sleep(_PATIENCE_AT_END_S / _LOOKS_AT_END)
 

@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connections
-from django.utils.timezone import now
 
-from fleet.snapshot import FleetSnapshot, ModelEntry, RoutableReplica, read_fleet_snapshot
+from fleet.snapshot import FleetSnapshot, ModelEntry, read_fleet_snapshot
 from gateway.keyring import Keyring, read_keyring
+from gateway.pool import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +23,24 @@ class Snapshot:
 
     keyring: Keyring = field(default_factory=Keyring)
     fleet: FleetSnapshot = field(default_factory=lambda: FleetSnapshot(models={}, replicas={}))
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    """The ready replicas by model; a model without an entry has none."""
 
     def model(self, name: str) -> ModelEntry | None:
         return self.fleet.models.get(name)
 
-    def ready_replicas(self, model: str) -> Sequence[RoutableReplica]:
-        """Those heard of lately. By the clock, so that silence counts even while the database cannot be read."""
-        oldest = now() - settings.SILENT_AFTER
-        return [replica for replica in self.fleet.replicas.get(model, ()) if replica.observed_at >= oldest]
-
 
 def read_snapshot() -> Snapshot:
-    return Snapshot(keyring=read_keyring(), fleet=read_fleet_snapshot())
+    fleet = read_fleet_snapshot()
+    return Snapshot(keyring=read_keyring(), fleet=fleet, pools=_pools(fleet))
+
+
+def _pools(fleet: FleetSnapshot) -> dict[str, Pool]:
+    return {
+        name: Pool.of(name, fleet.models[name].balancing_policy, replicas)
+        for name, replicas in fleet.replicas.items()
+        if name in fleet.models
+    }
 
 
 class SnapshotPoller:

@@ -5,6 +5,7 @@ advertised; redirects are not followed, cookies not kept, bodies not decompresse
 """
 
 import asyncio
+from collections.abc import Mapping
 from io import BytesIO
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -72,7 +73,9 @@ class Reply:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
-        self.retry_after_s = _seconds(response.headers.get("Retry-After"))
+        self.retry_after_s = _count(response.headers.get("Retry-After"))
+        self.num_requests = _num_requests(response.headers)
+        """Running and waiting on that replica, this one included; None where the worker does not say."""
 
     async def chunk(self) -> bytes:
         """The next bytes, as they come; none at the end. Raises TransportError."""
@@ -185,5 +188,10 @@ def _cancelled_usage(status: int, body: bytes) -> TokenCounts | None:
         return None
 
 
-def _seconds(header: str | None) -> int | None:
-    return int(header) if header and header.isdigit() and len(header) < 6 else None
+def _num_requests(headers: Mapping[str, str]) -> int | None:
+    running, waiting = _count(headers.get("X-Flotilla-Running")), _count(headers.get("X-Flotilla-Waiting"))
+    return None if running is None or waiting is None else running + waiting
+
+
+def _count(header: str | None) -> int | None:
+    return int(header) if header and header.isdecimal() and header.isascii() and len(header) < 6 else None

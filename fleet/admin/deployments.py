@@ -76,7 +76,7 @@ class DeploymentForm(forms.ModelForm):
 
     class Meta:
         model = Deployment
-        fields = ("model", "engine", "source", "dtype", "device", "num_replicas", "max_concurrency", "worker")
+        fields = ("model", "engine", "source", "dtype", "device", "num_replicas", "max_concurrency", "speed", "worker")
         widgets: ClassVar = {"source": SuggestingTextInput(("demo",))}
         help_texts: ClassVar = {
             "model": _("The name callers use. Not in the list yet? Add it with the plus sign."),

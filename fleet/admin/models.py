@@ -18,9 +18,9 @@ from fleet.models import LanguageModel
 
 @admin.register(LanguageModel)
 class LanguageModelAdmin(ModelAdmin):
-    list_display = ("name", "description", "deployments_link", "created_at")
+    list_display = ("name", "description", "balancing_policy", "deployments_link", "created_at")
     search_fields = ("name", "description")
-    fields = ("name", "description", "created_at")
+    fields = ("name", "description", "balancing_policy", "created_at")
     readonly_fields = ("created_at",)
     ordering: ClassVar = ["name"]
 

@@ -3,12 +3,13 @@
 
 from fleet.models.deployment import Deployment, EngineName
 from fleet.models.join_token import JoinToken, JoinTokenQuerySet
-from fleet.models.language_model import LanguageModel
+from fleet.models.language_model import BalancingPolicy, LanguageModel
 from fleet.models.replica import Replica, ReplicaQuerySet
 from fleet.models.transition import Cause, Transition, TransitionQuerySet
 from fleet.models.worker import ProbeFailure, Worker, WorkerQuerySet, WorkerState
 
 __all__ = [
+    "BalancingPolicy",
     "Cause",
     "Deployment",
     "EngineName",

@@ -33,6 +33,15 @@ class Deployment(models.Model):
     max_concurrency = models.PositiveSmallIntegerField(
         _("requests at a time"), default=8, validators=[MinValueValidator(1)], help_text=_("For each replica.")
     )
+    speed = models.FloatField(
+        _("speed"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.001)],
+        help_text=_(
+            "Of each replica, in proportion to the model's others; for balancing by speed. Empty: as it is measured."
+        ),
+    )
     worker = models.ForeignKey(
         "Worker",
         models.SET_NULL,

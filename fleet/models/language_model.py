@@ -7,6 +7,16 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
+class BalancingPolicy(models.TextChoices):
+    """How the gateway chooses among a model's replicas."""
+
+    LEAST_LOAD = "least_load", _("least load")
+    ROUND_ROBIN = "round_robin", _("each in turn")
+    WEIGHTED = "weighted", _("by speed: a lottery")
+    SESSION_AFFINITY = "session_affinity", _("a session stays with its replica")
+    PREFIX_AFFINITY = "prefix_affinity", _("a conversation returns to its cache")
+
+
 class LanguageModel(models.Model):
     """A model as callers know it: the name in their requests. Deployments say where it runs."""
 
@@ -18,6 +28,13 @@ class LanguageModel(models.Model):
         help_text=_("What callers write in the field “model”."),
     )
     description = models.TextField(_("description"), blank=True)
+    balancing_policy = models.CharField(
+        _("balancing"),
+        max_length=20,
+        choices=BalancingPolicy,
+        default=BalancingPolicy.LEAST_LOAD,
+        help_text=_("How requests are spread over the replicas. “Least load” is right unless you know better."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

@@ -20,6 +20,9 @@ from gateway.errors import InvalidRequest, UnsupportedMediaType
 from gateway.generation import Call, Caller, Generation, open_generation, record_refusal
 from gateway.runtime import current
 
+_SESSION_HEADER = "HTTP_X_SESSION_ID"
+"""For callers that keep sessions apart; OpenAI's `prompt_cache_key` and `user` do as well."""
+
 
 class GenerationResponse(StreamingHttpResponse):
     """A stream. Whoever sends it enters `generation`, so that it is left whatever happens."""
@@ -106,4 +109,11 @@ class InferenceView(GatewayView):
     def _accepted(self, asked: Any, call: Call, body: bytes) -> Call:
         self.check(asked)
         stream = bool(getattr(asked, "stream", False))
-        return replace(call, model=asked.model, body=body, stream=stream)
+        return replace(
+            call,
+            model=asked.model,
+            body=body,
+            stream=stream,
+            session=self.request.META.get(_SESSION_HEADER) or asked.session,
+            beginning=asked.beginning,
+        )

@@ -10,7 +10,7 @@ from rest_framework.request import Request as HTTPRequest
 from gateway.api.schema import described
 from gateway.api.views import InferenceView
 from gateway.errors import InvalidRequest
-from gateway.openai.messages import Message, Tool, check_messages, check_tools
+from gateway.openai.messages import Message, Tool, beginning_of, check_messages, check_tools
 from gateway.openai.parameters import (
     NEUTRAL_IN_GENERATIONS,
     GenerationRequest,
@@ -65,6 +65,14 @@ class ChatRequest(GenerationRequest, kw_only=True):
     web_search_options: dict[str, Any] | None = None
     function_call: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
+
+    @property
+    def session(self) -> str:
+        return self.prompt_cache_key or self.user or ""
+
+    @property
+    def beginning(self) -> str:
+        return beginning_of(self.messages)
 
 
 class ChatCompletionsView(InferenceView):

@@ -9,6 +9,7 @@ from rest_framework.request import Request as HTTPRequest
 from gateway.api.schema import described
 from gateway.api.views import InferenceView
 from gateway.openai.parameters import (
+    BEGINNING_LENGTH,
     NEUTRAL_IN_GENERATIONS,
     GenerationRequest,
     Neutral,
@@ -29,6 +30,10 @@ class CompletionRequest(GenerationRequest, kw_only=True):
     echo: bool | None = None
     best_of: int | None = None
     suffix: str | None = None
+
+    @property
+    def beginning(self) -> str:
+        return self.prompt[:BEGINNING_LENGTH] if isinstance(self.prompt, str) else ""
 
 
 class CompletionsView(InferenceView):

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import InvalidRequest
-from gateway.openai.parameters import Name, Neutral, check_neutral, unsupported
+from gateway.openai.parameters import BEGINNING_LENGTH, Name, Neutral, check_neutral, unsupported
 
 
 class TextPart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -80,11 +80,26 @@ def check_messages(messages: list[Message]) -> None:
             raise _wrong(f"{where}.tool_call_id", "tool messages, and no others, say which call they answer")
 
 
+def beginning_of(messages: list[Message]) -> str:
+    """The messages up to the first of the user's, each cut where it is long: later turns of the chat begin alike."""
+    texts = []
+    for message in messages:
+        texts.append(_text(message)[:BEGINNING_LENGTH])
+        if message.role == "user":
+            break
+    return "\0".join(texts)
+
+
 def check_tools(tools: list[Tool]) -> None:
     """Raises InvalidRequest for `strict`, which needs constrained decoding."""
     for position, tool in enumerate(tools):
         if tool.function.strict:
             raise unsupported(f"tools[{position}].function.strict", (False,))
+
+
+def _text(message: Message) -> str:
+    content = message.content or ""
+    return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 def _check_neutral(message: Message, where: str) -> None:

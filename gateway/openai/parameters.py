@@ -12,6 +12,9 @@ from msgspec import Meta
 
 from gateway.errors import InvalidRequest
 
+BEGINNING_LENGTH = 1024
+"""Characters of a text that count for `Request.beginning`."""
+
 Neutral = Mapping[str, tuple[Any, ...]]
 """Parameter → the values that ask for nothing."""
 
@@ -37,6 +40,16 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     model: Name
     user: str | None = None
+
+    @property
+    def session(self) -> str:
+        """Whose requests belong together; empty where the caller does not say."""
+        return self.user or ""
+
+    @property
+    def beginning(self) -> str:
+        """What all turns of a conversation begin with, cut where long; empty where there is no conversation."""
+        return ""
 
 
 class StreamOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

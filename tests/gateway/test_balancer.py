@@ -1,76 +1,85 @@
-"""Which replica is asked."""
+"""What a process knows of its replicas' load."""
 
-from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from fleet.snapshot import RoutableReplica
-from gateway.balancer import Breaker, least_loaded
+import pytest
+from django.conf import settings
+from django.utils.timezone import now
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+from fleet.models import BalancingPolicy
+from gateway.balancer import Balancer, Wanted
+from tests.gateway.replicas import make_pool, make_replica
 
-
-def replica(name: str, *, running: int = 0, room: int = 8, observed_at: datetime = NOON) -> RoutableReplica:
-    return RoutableReplica(
-        replica_id=name,
-        model="m",
-        worker_id=name,
-        worker_name=name,
-        url="http://127.0.0.1:1",
-        host_header="127.0.0.1:1",
-        secret="",
-        num_running=running,
-        num_waiting=0,
-        max_concurrency=room,
-        context_length=None,
-        capabilities=frozenset(),
-        observed_at=observed_at,
-    )
+CHAT = Wanted(capability="chat")
 
 
-def chosen(replicas, **in_flight: int) -> str:
-    return least_loaded(replicas, Counter(in_flight)).replica_id
-
-
-def test_the_one_with_the_smallest_share_taken_is_asked():
-    assert chosen([replica("a", running=3, room=4), replica("b", running=5, room=16)]) == "b"
+def take(balancer: Balancer, replica, num: int) -> None:
+    for _ in range(num):
+        balancer.take(replica)
 
 
 def test_our_own_requests_count_before_the_worker_has_told_of_them():
-    assert chosen([replica("a"), replica("b")], a=2) == "b"
+    balancer, pool = Balancer(), make_pool(make_replica("a"), make_replica("b"))
+    take(balancer, pool.replicas[0], 2)
+    assert balancer.pick(pool, CHAT).replica_id == "b"
 
 
-def test_equals_are_asked_in_turn_rather_than_the_first_always():
-    assert {chosen([replica("a"), replica("b")]) for _ in range(200)} == {"a", "b"}
+def test_requests_that_ended_count_no_more():
+    balancer, replica = Balancer(), make_replica("a")
+    balancer.take(replica)
+    balancer.give_back(replica)
+    assert (balancer.load(replica), balancer.in_flight) == (0, {})
 
 
-def test_among_many_the_busiest_is_never_asked():
-    crowd = [replica(str(number)) for number in range(20)]
-    assert "busy" not in {chosen([*crowd, replica("busy", running=8)]) for _ in range(500)}
+def test_what_came_with_an_answer_tells_others_requests_from_ours():
+    balancer, replica = Balancer(), make_replica("a", room=4)
+    take(balancer, replica, 2)
+    balancer.heard(replica, 3)
+    balancer.take(replica)
+    assert balancer.load(replica) == 1.0
 
 
-def test_a_replica_that_failed_is_left_out_for_a_while():
-    breaker, one = Breaker(), replica("a")
-    breaker.failed(one, 100, NOON)
-    assert not breaker.allows(one, 100.5)
-    assert breaker.allows(one, 101.5)
+def test_a_later_heartbeat_overrules_what_came_with_an_answer():
+    balancer, replica = Balancer(), make_replica("a")
+    balancer.heard(replica, 8)
+    assert balancer.load(make_replica("a", observed_at=now() + timedelta(seconds=1))) == 0
 
 
-def test_each_failure_in_a_row_makes_the_pause_longer():
-    breaker, one = Breaker(), replica("a")
-    for _ in range(3):
-        breaker.failed(one, 100, NOON)
-    assert not breaker.allows(one, 103.9)
-    assert breaker.allows(one, 104)
+@pytest.mark.parametrize(
+    "change",
+    [{"observed_at": now() - 2 * settings.SILENT_AFTER}, {"capabilities": frozenset({"embeddings"})}],
+    ids=["silent", "not able"],
+)
+@pytest.mark.parametrize("policy", list(BalancingPolicy))
+def test_no_policy_asks_a_replica_that_cannot_answer(policy, change):
+    replicas = [make_replica("good"), *(make_replica(f"bad {number}", **change) for number in range(20))]
+    pool, balancer = make_pool(*replicas, policy=policy), Balancer()
+    assert {balancer.pick(pool, CHAT).replica_id for _ in range(50)} == {"good"}
+    assert balancer.pick(pool, CHAT, tried={"good"}) is None
 
 
-def test_a_newer_heartbeat_ends_the_pause():
-    breaker = Breaker()
-    breaker.failed(replica("a"), 100, NOON)
-    assert breaker.allows(replica("a", observed_at=NOON + timedelta(seconds=1)), 100)
+@pytest.mark.parametrize("policy", list(BalancingPolicy))
+def test_no_policy_asks_where_there_is_nobody(policy):
+    assert Balancer().pick(make_pool(policy=policy), CHAT) is None
 
 
-def test_a_connection_ends_the_outage():
-    breaker, one = Breaker(), replica("a")
-    breaker.failed(one, 100, NOON)
-    breaker.connected(one)
-    assert breaker.allows(one, 100)
+def test_the_lottery_goes_by_the_speed_that_was_measured():
+    balancer = Balancer()
+    pool = make_pool(make_replica("fast"), make_replica("slow"), policy=BalancingPolicy.WEIGHTED)
+    for replica, elapsed_s in zip(pool.replicas, (1, 9), strict=True):
+        balancer.measured(replica, num_tokens=100, elapsed_s=elapsed_s)
+    picks = [balancer.pick(pool, CHAT).replica_id for _ in range(1000)]
+    assert 820 < picks.count("fast") < 960
+
+
+def test_a_speed_that_was_given_overrules_the_measured_one():
+    balancer, replica = Balancer(), make_replica("a", speed=2.0)
+    balancer.measured(replica, num_tokens=100, elapsed_s=1)
+    assert balancer.speed(replica) == 2.0
+
+
+def test_a_policy_chosen_anew_is_in_force_with_the_next_snapshot():
+    balancer, replicas = Balancer(), [make_replica("a", running=5), make_replica("b")]
+    assert balancer.pick(make_pool(*replicas), CHAT).replica_id == "b"
+    in_turn = make_pool(*replicas, policy=BalancingPolicy.ROUND_ROBIN)
+    assert [balancer.pick(in_turn, CHAT).replica_id for _ in range(4)] == ["a", "b", "a", "b"]

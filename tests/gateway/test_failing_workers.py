@@ -81,7 +81,7 @@ def test_where_no_worker_can_be_reached_the_caller_is_told_to_come_back(gateway,
 def test_a_replica_that_cannot_be_reached_is_left_out_at_once(gateway, key, replica, dead_url):
     make_dead(replica, dead_url, gateway)
     post(gateway, key, "/chat/completions", GOOD)
-    assert list(runtime.current().breaker.outages) == [str(replica.pk)]
+    assert list(runtime.current().balancer.breaker.outages) == [str(replica.pk)]
 
 
 def test_a_silent_worker_gets_no_traffic_even_if_the_database_is_away(gateway, key, fake, time_machine, settings):

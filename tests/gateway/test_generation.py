@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from gateway import runtime
-from gateway.catalogue import available_models, known_models
 from gateway.errors import ModelNotFound
 from gateway.generation import Call, Caller, new_request_id, open_generation
 from gateway.models import UsageRecord, UsageState
@@ -94,13 +93,6 @@ async def test_a_refusal_raises_and_is_on_record(running):
         await open_generation(call("fake-2"))
     record = await the_record()
     assert (record.state, record.model, record.status_code) == (UsageState.REFUSED, "fake-2", 404)
-
-
-async def test_models_that_can_answer_are_told_from_those_that_are_known(running, settings, time_machine):
-    assert [model.name for model in available_models()] == ["fake-1"]
-    settings.SILENT_AFTER *= -1
-    assert available_models() == []
-    assert [model.name for model in known_models()] == ["fake-1"]
 
 
 async def test_a_process_without_a_gateway_is_told_so():

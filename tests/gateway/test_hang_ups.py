@@ -79,4 +79,4 @@ def test_a_hang_up_gives_the_replicas_place_back(client, fake):
     fake.behave = one_word_then_wait
     leave_after_the_first_word(client)
     the_record()
-    wait_until(lambda: not runtime.current().in_flight)
+    wait_until(lambda: not runtime.current().balancer.in_flight)

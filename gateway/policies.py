@@ -1,0 +1,212 @@
+"""Which of a model's replicas to ask: the policies that an administrator may choose from.
+
+Each is an object that belongs to one model in one process, and chooses among the replicas that `fits` lets through.
+None of them looks at every replica as long as most fit: drawing a few at random and looking at those costs the same
+with ten replicas and with a thousand.
+"""
+
+import hashlib
+import heapq
+import math
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from random import random
+from typing import Protocol
+
+from fleet.models import BalancingPolicy
+from fleet.snapshot import RoutableReplica
+from gateway.pool import Pool
+
+_TWO_CHOICES_ABOVE = 8
+_MAX_DRAWS = 16
+_NUM_BUCKETS, _NUM_FAVOURITES = 4096, 3
+_ODD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
+_HOT = 1.25
+"""How far above the mean a favourite's load may lie, before a conversation goes elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What a policy may ask of the process it runs in, for one request."""
+
+    fits: Callable[[RoutableReplica], bool]
+    """Whether that replica can be asked at all."""
+    load: Callable[[RoutableReplica], float]
+    """Share of its places that are taken; above 1 when requests wait."""
+    speed: Callable[[RoutableReplica], float | None]
+    """In proportion to the others; None where it is not known yet."""
+    mean_load: float
+    """Of the whole pool."""
+    session: str
+    """Who talks: the same for all requests of one session."""
+    beginning: str
+    """How the conversation begins: the same for all its turns."""
+
+
+class Policy(Protocol):
+    def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
+        """One that fits; None if none does."""
+
+
+class LeastLoad:
+    """The one with the smallest share of its places taken; among many, the better of two drawn at random.
+
+    Two draws come within a hair of the true minimum, and keep several gateways, who all hold the same figures, from
+    running to the same replica.
+    """
+
+    def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
+        drawn = two_drawn(pool.replicas, now) if len(pool.replicas) > _TWO_CHOICES_ABOVE else []
+        return min(drawn or shuffled(fitting(pool, now)), key=now.load, default=None)
+
+
+class RoundRobin:
+    """Each in turn."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
+        num = len(pool.replicas)
+        for position in range(self._turn, self._turn + num):
+            replica = pool.replicas[position % num]
+            if now.fits(replica):
+                self._turn = (position + 1) % num
+                return replica
+        return None
+
+
+class Weighted:
+    """A lottery in which a replica's chance is its speed: FastChat's `lottery`. An unknown speed counts as average."""
+
+    def __init__(self) -> None:
+        self._pool: Pool | None = None
+        self._tickets: list[float] = []
+
+    def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
+        if pool is not self._pool:
+            self._pool, self._tickets = pool, list(accumulate(chances(pool.replicas, now)))
+        for _ in range(_MAX_DRAWS if pool.replicas else 0):
+            replica = pool.replicas[bisect(self._tickets, random() * self._tickets[-1], hi=len(self._tickets) - 1)]
+            if now.fits(replica):
+                return replica
+        left = fitting(pool, now)
+        tickets = list(accumulate(chances(left, now)))
+        return left[bisect(tickets, random() * tickets[-1], hi=len(left) - 1)] if left else None
+
+
+class SessionAffinity:
+    """A session stays with its replica as long as that one can be asked."""
+
+    def __init__(self) -> None:
+        self._favourites = Favourites()
+        self._otherwise = LeastLoad()
+
+    def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
+        for replica in self._favourites.of(pool, now.session):
+            if now.fits(replica):
+                return replica
+        return self._otherwise.choose(pool, now)
+
+
+class PrefixAffinity:
+    """A conversation returns to the replica that has its beginning in its cache, unless that one is busier than most.
+
+    Then comes the second and the third in the order of that beginning, so that a beginning which everybody uses ends up
+    in the caches of a few. The bound is that of consistent hashing with bounded loads (Mirrokni and others, 2016).
+    """
+
+    def __init__(self) -> None:
+        self._favourites = Favourites()
+        self._otherwise = LeastLoad()
+
+    def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
+        for replica in self._favourites.of(pool, now.beginning):
+            if now.fits(replica) and not is_hot(replica, now):
+                return replica
+        return self._otherwise.choose(pool, now)
+
+
+class Favourites:
+    """Rendezvous hashing: the replicas that a key likes best. When one comes or goes, only its own keys move.
+
+    Keys share 4096 buckets, and each bucket's favourites are worked out when it is first met: to compare a thousand
+    replicas for each request would cost more than all the rest.
+    """
+
+    def __init__(self) -> None:
+        self._ids: tuple[str, ...] = ()
+        self._seeds: list[int] = []
+        self._places: dict[int, list[int]] = {}
+
+    def of(self, pool: Pool, key: str) -> Iterator[RoutableReplica]:
+        """Best first; at most three."""
+        if pool.ids is not self._ids:
+            self._renew(pool.ids)
+        bucket = stable_hash(key) % _NUM_BUCKETS
+        places = self._places.get(bucket)
+        if places is None:
+            places = self._places[bucket] = self._ranked(bucket)
+        return (pool.replicas[place] for place in places)
+
+    def _renew(self, ids: tuple[str, ...]) -> None:
+        if ids != self._ids:
+            self._seeds, self._places = [stable_hash(replica_id) for replica_id in ids], {}
+        self._ids = ids
+
+    def _ranked(self, bucket: int) -> list[int]:
+        salt = stable_hash(f"bucket {bucket}")
+        scores = [(seed ^ salt) * _ODD & _MASK for seed in self._seeds]
+        return heapq.nlargest(_NUM_FAVOURITES, range(len(scores)), key=scores.__getitem__)
+
+
+def stable_hash(text: str) -> int:
+    """64 bits, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def two_drawn(replicas: Sequence[RoutableReplica], now: Situation) -> list[RoutableReplica]:
+    """Two different ones that fit; none if a few draws do not find them."""
+    first, num = None, len(replicas)
+    for _ in range(_MAX_DRAWS):
+        replica = replicas[int(random() * num)]
+        if replica is not first and now.fits(replica):
+            if first is not None:
+                return [first, replica]
+            first = replica
+    return []
+
+
+def fitting(pool: Pool, now: Situation) -> list[RoutableReplica]:
+    return [replica for replica in pool.replicas if now.fits(replica)]
+
+
+def shuffled(replicas: list[RoutableReplica]) -> list[RoutableReplica]:
+    """The same, begun at a random place: of equals it must not always be the first that is asked."""
+    start = int(random() * len(replicas))
+    return replicas[start:] + replicas[:start]
+
+
+def is_hot(replica: RoutableReplica, now: Situation) -> bool:
+    """Whether one more request would lift it above 1.25 times the mean; an idle one never is."""
+    num_allowed = max(1, math.ceil(_HOT * now.mean_load * replica.max_concurrency))
+    return now.load(replica) * replica.max_concurrency + 1 > num_allowed
+
+
+def chances(replicas: Sequence[RoutableReplica], now: Situation) -> list[float]:
+    """Each one's speed; the mean of the known ones where it is not known."""
+    speeds = [now.speed(replica) for replica in replicas]
+    known = [speed for speed in speeds if speed]
+    mean = sum(known) / len(known) if known else 1.0
+    return [speed or mean for speed in speeds]
+
+
+POLICIES: dict[BalancingPolicy, type[Policy]] = {
+    BalancingPolicy.LEAST_LOAD: LeastLoad,
+    BalancingPolicy.ROUND_ROBIN: RoundRobin,
+    BalancingPolicy.WEIGHTED: Weighted,
+    BalancingPolicy.SESSION_AFFINITY: SessionAffinity,
+    BalancingPolicy.PREFIX_AFFINITY: PrefixAffinity,
+}

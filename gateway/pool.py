@@ -1,0 +1,34 @@
+"""The ready replicas of one model, laid out once for each snapshot so that picking one need not look at them all."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from fleet.models import BalancingPolicy
+from fleet.snapshot import RoutableReplica
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Replicas in the order of their ids, which lasts from one snapshot to the next."""
+
+    model: str
+    policy: BalancingPolicy
+    replicas: tuple[RoutableReplica, ...]
+    ids: tuple[str, ...]
+    num_places: int
+    """Requests that all of them together take at a time."""
+    num_reported: int
+    """Requests that run or wait on all of them, by their workers' last heartbeats."""
+
+    @classmethod
+    def of(cls, model: str, policy: BalancingPolicy, replicas: Iterable[RoutableReplica]) -> Self:
+        ordered = tuple(sorted(replicas, key=lambda replica: replica.replica_id))
+        return cls(
+            model=model,
+            policy=policy,
+            replicas=ordered,
+            ids=tuple(replica.replica_id for replica in ordered),
+            num_places=sum(replica.max_concurrency for replica in ordered),
+            num_reported=sum(replica.num_running + replica.num_waiting for replica in ordered),
+        )

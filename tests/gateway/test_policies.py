@@ -1,0 +1,111 @@
+"""Which of a model's replicas is asked."""
+
+from collections import Counter
+
+import pytest
+
+from gateway.policies import LeastLoad, PrefixAffinity, RoundRobin, SessionAffinity, Situation, Weighted
+from tests.gateway.replicas import make_crowd, make_pool, make_replica
+
+
+def situation(**changes) -> Situation:
+    values = {
+        "fits": lambda replica: True,
+        "load": lambda replica: replica.num_running / replica.max_concurrency,
+        "speed": lambda replica: replica.speed,
+        "mean_load": 0.0,
+        "session": "",
+        "beginning": "",
+    }
+    return Situation(**(values | changes))
+
+
+def homes(policy, pool, field: str, num: int = 300) -> dict[str, str]:
+    """Where each of many sessions, or beginnings, goes."""
+    return {
+        key: policy.choose(pool, situation(**{field: key})).replica_id
+        for key in (f"key {number}" for number in range(num))
+    }
+
+
+def test_the_one_with_the_smallest_share_taken_is_asked():
+    pool = make_pool(make_replica("a", running=3, room=4), make_replica("b", running=5, room=16))
+    assert LeastLoad().choose(pool, situation()).replica_id == "b"
+
+
+def test_equals_are_asked_by_chance_rather_than_the_first_always():
+    pool = make_pool(make_replica("a"), make_replica("b"))
+    assert {LeastLoad().choose(pool, situation()).replica_id for _ in range(200)} == {"a", "b"}
+
+
+def test_among_many_the_busiest_is_never_asked():
+    pool = make_pool(*make_crowd(20), make_replica("busy", running=8))
+    assert "busy" not in {LeastLoad().choose(pool, situation()).replica_id for _ in range(500)}
+
+
+def test_the_only_one_of_many_that_fits_is_found():
+    only = situation(fits=lambda replica: replica.replica_id == "r77")
+    assert LeastLoad().choose(make_pool(*make_crowd(200)), only).replica_id == "r77"
+
+
+def test_in_turn_means_everybody_as_often_and_goes_on_through_a_new_snapshot():
+    policy, crowd = RoundRobin(), make_crowd(5)
+    picks = Counter(policy.choose(make_pool(*crowd), situation()).replica_id for _ in range(20))
+    assert set(picks.values()) == {4}
+
+
+def test_the_lottery_is_won_in_proportion_to_speed():
+    policy, pool = Weighted(), make_pool(make_replica("slow", speed=1), make_replica("fast", speed=3))
+    picks = Counter(policy.choose(pool, situation()).replica_id for _ in range(2000))
+    assert 0.68 < picks["fast"] / 2000 < 0.82
+
+
+def test_in_the_lottery_an_unknown_speed_counts_as_average():
+    policy, pool = Weighted(), make_pool(make_replica("known", speed=7), make_replica("new"))
+    picks = Counter(policy.choose(pool, situation()).replica_id for _ in range(2000))
+    assert 0.42 < picks["new"] / 2000 < 0.58
+
+
+@pytest.mark.parametrize(("policy", "field"), [(SessionAffinity, "session"), (PrefixAffinity, "beginning")])
+def test_every_process_sends_the_same_key_to_the_same_replica(policy, field):
+    pool = make_pool(*make_crowd(10))
+    assert homes(policy(), pool, field) == homes(policy(), pool, field)
+
+
+@pytest.mark.parametrize(("policy", "field"), [(SessionAffinity, "session"), (PrefixAffinity, "beginning")])
+def test_keys_are_spread_over_all_replicas(policy, field):
+    counts = Counter(homes(policy(), make_pool(*make_crowd(10)), field, num=3000).values())
+    assert len(counts) == 10
+    assert max(counts.values()) < 1.5 * 300
+
+
+@pytest.mark.parametrize(("policy", "field"), [(SessionAffinity, "session"), (PrefixAffinity, "beginning")])
+def test_when_a_replica_goes_only_its_own_keys_move(policy, field):
+    chosen = policy()
+    before = homes(chosen, make_pool(*make_crowd(10)), field)
+    after = homes(chosen, make_pool(*make_crowd(9)), field)
+    assert {key for key in before if before[key] != after[key]} == {key for key in before if before[key] == "r9"}
+
+
+def test_a_session_stays_however_busy_its_replica_is():
+    policy, pool = SessionAffinity(), make_pool(*make_crowd(10))
+    home = policy.choose(pool, situation(session="s")).replica_id
+    busy = situation(session="s", load=lambda replica: 5.0 if replica.replica_id == home else 0.0)
+    assert policy.choose(pool, busy).replica_id == home
+
+
+@pytest.mark.parametrize(("running", "stays"), [(4, True), (5, False)])
+def test_a_conversation_leaves_a_replica_that_is_a_quarter_busier_than_the_mean(running, stays):
+    policy, pool = PrefixAffinity(), make_pool(*make_crowd(10))
+    home = policy.choose(pool, situation(beginning="b")).replica_id
+    busy = situation(
+        beginning="b", mean_load=0.5, load=lambda replica: running / 8 if replica.replica_id == home else 0.0
+    )
+    assert (policy.choose(pool, busy).replica_id == home) is stays
+
+
+def test_a_conversation_that_cannot_stay_always_goes_to_the_same_second_one():
+    policy, pool = PrefixAffinity(), make_pool(*make_crowd(50))
+    home = policy.choose(pool, situation(beginning="b")).replica_id
+    away = situation(beginning="b", fits=lambda replica: replica.replica_id != home)
+    assert len({policy.choose(pool, away).replica_id for _ in range(20)}) == 1
