@@ -39,10 +39,11 @@ class ReplicaPhase(StrEnum):
            └── retry ──┴─ FAILED ◀┘
 
     PENDING: wanted by the server, not yet begun (or waiting to be tried again).
-    LOADING: its engine process is starting; `progress` says how far.
+    LOADING: its engine process is starting; `progress` says how far. At its end it must answer the canary prompt.
     READY: answers requests.
-    DRAINING: takes no new request, finishes those it has.
-    FAILED: the engine ended or could not load; `error` says why, the worker tries again with back-off.
+    DRAINING: finishes the requests it has, and those that still come in the first moments.
+    FAILED: the engine ended, could not load or failed the canary; `error` says why, the worker tries again with
+    back-off.
     """
 
     PENDING = "pending"
@@ -145,6 +146,10 @@ class ReplicaStatus:
     num_waiting: Count = 0
     num_restarts: Count = 0
     """How often its engine was started again since the replica was placed, or the daemon started."""
+    num_answers: Count = 0
+    """Requests that it has answered since then, well or badly; those that the caller broke off are not counted."""
+    num_errors: Count = 0
+    """Of these, the ones that failed by the engine's fault."""
     memory_bytes: Bytes = 0
     """What its engine process, with its children, holds of the machine's memory; not of an accelerator's."""
     info: ModelInfo | None = None

@@ -41,19 +41,21 @@ async def run(settings: WorkerSettings) -> None:
     with sole_use(settings.state_dir), _socket_folder() as sockets:
         async with aiohttp.ClientSession() as session:
             membership = Membership(settings, ControlPlane(settings.server, session))
-            reconciler = Reconciler(sockets, drain_timeout_s=settings.drain_timeout_s, on_change=membership.announce)
+            reconciler = Reconciler(sockets, unload_timeout_s=settings.unload_timeout_s, on_change=membership.announce)
             stop = _stop_signal(reconciler)
             async with _listening(settings, membership, reconciler):
-                await _serve(membership, reconciler, stop)
+                await _serve(membership, reconciler, stop, drain_timeout_s=settings.drain_timeout_s)
 
 
-async def _serve(membership: Membership, reconciler: Reconciler, stop: asyncio.Event) -> None:
+async def _serve(
+    membership: Membership, reconciler: Reconciler, stop: asyncio.Event, *, drain_timeout_s: float
+) -> None:
     working = asyncio.create_task(_work(membership, reconciler), name="work")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not working.done() and membership.has_joined:
-        await _drain(membership, reconciler)
+        await _drain(membership, reconciler, drain_timeout_s)
     working.cancel()
     with suppress(asyncio.CancelledError):
         await _reasoned(working)
@@ -68,12 +70,12 @@ async def _work(membership: Membership, reconciler: Reconciler) -> None:
         tasks.create_task(reconciler.run(), name="reconciler")
 
 
-async def _drain(membership: Membership, reconciler: Reconciler) -> None:
+async def _drain(membership: Membership, reconciler: Reconciler, timeout_s: float) -> None:
     """Announced at once, so that no new request is sent here while those that run are finished."""
     logger.info("Draining ...")
     membership.is_draining = True
     membership.announce()
-    await reconciler.unload_all()
+    await reconciler.unload_all(timeout_s)
 
 
 async def _say_goodbye(membership: Membership, reconciler: Reconciler) -> None:

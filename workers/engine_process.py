@@ -22,6 +22,7 @@ import aiohttp
 
 from protocol import codec
 from protocol.control import DesiredReplica, ModelInfo, ReplicaPhase, ReplicaStatus
+from workers.canary import CanaryFailed, ask_canary
 from workers.engines.base import EngineSpec, EngineStats
 from workers.hardware import memory_of
 from workers.liveness import PROBE_INTERVAL_S, PROBE_TIMEOUT_S, Liveness, Verdict
@@ -35,6 +36,8 @@ _LONGEST_LINE = 1024 * 1024
 _LONGEST_PAUSE_S = 60.0
 _STEADY_AFTER_S = 60.0
 """An engine that was ready for so long begins anew with short pauses when it dies."""
+_GRACE_S = 2.0
+"""How long after the word that a replica drains requests may still come: the gateways hear of it within that time."""
 _TERM_TIMEOUT_S = 5.0
 _LAST_WORDS_TIMEOUT_S = 1.0
 _STATS_TIMEOUT = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
@@ -67,11 +70,19 @@ class EngineProcess:
         self._process: Process | None = None
         self._ready_at: float | None = None
         self._num_restarts = 0
+        self._num_answers = self._num_errors = 0
+        self._is_closed = False
         self._memory_bytes = 0
         self._error = ""
         self._tail: deque[str] = deque(maxlen=_LINES_KEPT)
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request that comes now is answered: also in the first moments of draining, lest it be lost."""
+        is_loaded = self._report.phase is ReplicaPhase.READY
+        return is_loaded and self.phase in (ReplicaPhase.READY, ReplicaPhase.DRAINING) and not self._is_closed
 
     @property
     def load(self) -> EngineStats:
@@ -89,6 +100,8 @@ class EngineProcess:
             num_running=self._stats.num_running,
             num_waiting=self._stats.num_waiting,
             num_restarts=self._num_restarts,
+            num_answers=self._num_answers,
+            num_errors=self._num_errors,
             memory_bytes=self._memory_bytes,
             info=self._report.info,
         )
@@ -134,9 +147,18 @@ class EngineProcess:
             await asyncio.sleep(pause_s)
             self._num_restarts += 1
 
+    def count_answer(self, *, has_failed: bool) -> None:
+        """An answer has ended otherwise than by the caller's hang-up; `has_failed`: by the engine's fault."""
+        self._num_answers += 1
+        self._num_errors += has_failed
+
     async def drain(self, timeout_s: float) -> None:
-        """Take no new request, and wait for those that run, so long at most."""
+        """Take no new request once the gateways have heard of it; wait for those that run, so long at most."""
+        may_be_asked = self.phase is ReplicaPhase.READY
         self._enter(ReplicaPhase.DRAINING)
+        if may_be_asked:
+            await asyncio.sleep(min(_GRACE_S, timeout_s))
+        self._is_closed = True
         await self._wait_until_idle(timeout_s)
 
     def kill(self) -> None:
@@ -227,7 +249,7 @@ class EngineProcess:
     async def _read_reports(self, process: Process, stdout: asyncio.StreamReader) -> None:
         async for line in _lines(stdout):
             try:
-                self._take(codec.decode(EngineReport, line.encode()))
+                self._take(await self._tried(codec.decode(EngineReport, line.encode())))
             except codec.MalformedMessage:
                 # Libraries print what they like.
                 logger.info("[%s] %s", self.replica.model, line)
@@ -239,6 +261,18 @@ class EngineProcess:
         async for line in _lines(stderr):
             self._tail.append(line[:_LONGEST_LINE_KEPT])
             logger.info("[%s] %s", self.replica.model, line)
+
+    async def _tried(self, report: EngineReport) -> EngineReport:
+        """READY only if the engine answers the canary too; else the failure."""
+        if report.phase is not ReplicaPhase.READY or self.session is None or report.info is None:
+            return report
+        try:
+            await ask_canary(self.session, self.replica.model, report.info.capabilities)
+        except CanaryFailed as error:
+            return EngineReport(
+                phase=ReplicaPhase.FAILED, error=f"It loaded, but failed to answer the canary prompt: {error}"
+            )
+        return report
 
     def _take(self, report: EngineReport) -> None:
         if report.phase is ReplicaPhase.FAILED:

@@ -25,7 +25,8 @@ class Unload:
 
 
 def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[Unload | Load]:
-    """Unloads come first: they free the memory the loads need. A replica never changes, it is replaced by another."""
+    """A replica never changes, it is replaced by another. Unloads come first, but nobody waits for them: draining
+    may take minutes, and where memory is short the server wants the new one only when the old one is gone."""
     kept = set(loaded)
     unloads = [Unload(replica_id=replica_id) for replica_id in sorted(kept - desired.keys())]
     return [*unloads, *(Load(replica=replica) for replica_id, replica in desired.items() if replica_id not in kept)]
@@ -34,11 +35,11 @@ def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[U
 class Reconciler:
     """Owns the engine processes. Sockets lie in `socket_dir`; `on_change` is called when the server should hear."""
 
-    def __init__(self, socket_dir: Path, *, drain_timeout_s: float, on_change: Callable[[], None]) -> None:
+    def __init__(self, socket_dir: Path, *, unload_timeout_s: float, on_change: Callable[[], None]) -> None:
         self.engines: dict[str, EngineProcess] = {}
         """By replica id; a replica stays here until its process has ended."""
         self._socket_dir = socket_dir
-        self._drain_timeout_s = drain_timeout_s
+        self._unload_timeout_s = unload_timeout_s
         self._on_change = on_change
         self._desired: dict[str, DesiredReplica] = {}
         self._wanted = asyncio.Event()
@@ -64,45 +65,44 @@ class Reconciler:
 
     async def run(self) -> None:
         """Bring what is loaded to what is desired, at each change, until cancelled. Raises what a watcher raises."""
-        async with asyncio.TaskGroup() as watchers:
+        async with asyncio.TaskGroup() as tasks:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                await self._apply(plan(self._desired, self.engines), watchers)
+                self._apply(plan(self._desired, self.engines), tasks)
 
-    async def unload_all(self) -> None:
+    async def unload_all(self, drain_timeout_s: float) -> None:
         """Drain and unload everything, for good: nothing is loaded afterwards."""
         self._desired = {}
-        await self._unload(list(self.engines))
+        await asyncio.gather(*(self._unload(replica_id, drain_timeout_s) for replica_id in list(self.engines)))
 
     def kill_all(self) -> None:
         """End every engine process this instant."""
         for engine in self.engines.values():
             engine.kill()
 
-    async def _apply(self, steps: Iterable[Unload | Load], watchers: asyncio.TaskGroup) -> None:
-        steps = list(steps)
-        await self._unload([step.replica_id for step in steps if isinstance(step, Unload)])
+    def _apply(self, steps: Iterable[Unload | Load], tasks: asyncio.TaskGroup) -> None:
         for step in steps:
-            if isinstance(step, Load) and step.replica.replica_id in self._desired:
-                self._load(step.replica, watchers)
+            match step:
+                case Unload(replica_id=replica_id) if self.engines[replica_id].phase is not ReplicaPhase.DRAINING:
+                    tasks.create_task(self._unload(replica_id, self._unload_timeout_s), name=f"unload {replica_id}")
+                case Load(replica=replica):
+                    self._load(replica, tasks)
 
-    def _load(self, replica: DesiredReplica, watchers: asyncio.TaskGroup) -> None:
+    def _load(self, replica: DesiredReplica, tasks: asyncio.TaskGroup) -> None:
         logger.info("Loading %s (%s %s) ...", replica.model, replica.engine, replica.source)
         # A short name: the path of a Unix socket may have 107 characters.
         engine = EngineProcess(replica, self._socket_dir / f"{uuid4().hex[:12]}.sock", self._on_change)
         self.engines[replica.replica_id] = engine
-        self._watchers[replica.replica_id] = watchers.create_task(engine.run(), name=f"engine of {replica.model}")
+        self._watchers[replica.replica_id] = tasks.create_task(engine.run(), name=f"engine of {replica.model}")
 
-    async def _unload(self, replica_ids: Iterable[str]) -> None:
-        await asyncio.gather(*(self._unload_one(replica_id) for replica_id in replica_ids))
-
-    async def _unload_one(self, replica_id: str) -> None:
+    async def _unload(self, replica_id: str, drain_timeout_s: float) -> None:
+        """May be asked again while it drains: the shorter patience counts."""
         engine, watcher = self.engines.get(replica_id), self._watchers.get(replica_id)
         if engine is None or watcher is None:
             return
         logger.info("Unloading %s ...", engine.replica.model)
-        await engine.drain(self._drain_timeout_s)
+        await engine.drain(drain_timeout_s)
         watcher.cancel()
         with suppress(asyncio.CancelledError):
             await watcher

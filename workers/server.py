@@ -15,7 +15,6 @@ import aiohttp
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from protocol.control import ReplicaPhase
 from workers.engine_process import EngineProcess
 
 logger = logging.getLogger(__name__)
@@ -25,6 +24,10 @@ REPLICA_HEADER = "X-Flotilla-Replica"
 _TO_ENGINE = ("Content-Type", "Accept", "X-Request-ID")
 _FROM_ENGINE = ("Content-Type", "Cache-Control", "Retry-After", "X-Request-ID")
 _BROKEN = (aiohttp.ClientError, OSError)
+_OVERLOADED = 503
+_ERROR_EVENT = b'data: {"error"'
+_HAS_FAILED = web.ResponseKey("has_failed", bool)
+"""Set on a response whose stream ended with an error."""
 
 
 class WorkerServer:
@@ -50,10 +53,13 @@ class WorkerServer:
         engine = self._named_engine(request)
         if engine is None:
             return _not_found()
-        if engine.phase is not ReplicaPhase.READY:
+        if not engine.is_open:
             return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
         with engine.in_flight():
-            return await _pass_on(request, engine)
+            response = await _pass_on(request, engine)
+            is_fault = response.status >= 500 and response.status != _OVERLOADED
+            engine.count_answer(has_failed=is_fault or _HAS_FAILED in response)
+            return response
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         engine = self._named_engine(request)
@@ -115,16 +121,18 @@ async def _relay(request: web.Request, answer: aiohttp.ClientResponse, engine: E
         return _engine_died(engine)
     response = web.StreamResponse(status=answer.status, headers=_headers(answer, engine))
     await response.prepare(request)
-    await response.write(first)
-    async with aclosing(_rest(answer, engine, last=first)) as chunks:
+    async with aclosing(_chunks(answer, engine, first)) as chunks:
         async for chunk in chunks:
+            if _ERROR_EVENT in chunk:
+                response[_HAS_FAILED] = True
             await response.write(chunk)
     await response.write_eof()
     return response
 
 
-async def _rest(answer: aiohttp.ClientResponse, engine: EngineProcess, *, last: bytes) -> AsyncGenerator[bytes, None]:
-    """The chunks after `last`. An engine that dies ends the stream with an error event, never quietly."""
+async def _chunks(answer: aiohttp.ClientResponse, engine: EngineProcess, first: bytes) -> AsyncGenerator[bytes, None]:
+    """`first`, and those after it. An engine that dies ends the stream with an error event, never quietly."""
+    yield (last := first)
     try:
         async for chunk in answer.content.iter_any():
             last = chunk

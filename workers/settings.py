@@ -26,7 +26,9 @@ class WorkerSettings:
     name: str
     state_dir: Path
     drain_timeout_s: float = 30.0
-    """How long requests that run may go on when the daemon is told to stop, or a model is unloaded."""
+    """How long requests that run may go on when the daemon is told to stop."""
+    unload_timeout_s: float = 120.0
+    """The same when a model is unloaded."""
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> WorkerSettings:
@@ -42,6 +44,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         name=given.name,
         state_dir=Path(given.state_dir).expanduser().absolute(),
         drain_timeout_s=_seconds("--drain-timeout", given.drain_timeout),
+        unload_timeout_s=_seconds("--unload-timeout", given.unload_timeout),
     )
 
 
@@ -63,6 +66,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("name", socket.gethostname(), "how the admin shows this worker")
     flag("state-dir", "~/.local/state/flotilla-worker", "folder for the worker's credential")
     flag("drain-timeout", "30", "seconds that running requests get when the worker stops")
+    flag("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
     return parser
 
 

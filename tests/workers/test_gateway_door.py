@@ -7,6 +7,7 @@ import json
 import aiohttp
 import pytest
 
+from protocol.control import ReplicaPhase
 from tests.workers.conftest import SECRET, wait_for
 from workers.server import MAX_BODY_BYTES
 
@@ -75,6 +76,34 @@ async def test_draining_waits_for_the_requests_that_run(start_daemon):
         await draining
     assert rest.endswith(b"data: [DONE]\n\n")
     assert b"ten" in rest
+
+
+async def test_a_request_that_comes_just_after_the_drain_began_is_answered(start_daemon):
+    async with start_daemon() as daemon:
+        draining = asyncio.create_task(daemon.engine.drain(60))
+        await wait_for(lambda: daemon.engine.phase is ReplicaPhase.DRAINING)
+        async with daemon.chat("hello") as answer:
+            assert answer.status == 200
+        await draining
+
+
+async def test_answers_are_counted_and_so_are_those_that_the_engine_spoilt(start_daemon):
+    async with start_daemon("fail_from=4") as daemon:
+        for is_stream in (False, True, False, True):
+            async with daemon.chat("hello", stream=is_stream) as answer:
+                await answer.read()
+        async with daemon.ask(data=b"{") as answer:
+            assert answer.status == 400
+        await wait_for(lambda: daemon.engine.status().num_answers == 5)
+        assert daemon.engine.status().num_errors == 2
+
+
+async def test_an_error_in_the_middle_of_a_stream_is_counted(start_daemon):
+    async with start_daemon("fail_after=5") as daemon:
+        async with daemon.chat(LONG, stream=True) as answer:
+            await answer.read()
+        await wait_for(lambda: daemon.engine.status().num_answers == 1)
+        assert daemon.engine.status().num_errors == 1
 
 
 async def test_a_long_prompt_reaches_the_engine(start_daemon):

@@ -1,7 +1,10 @@
 """What the server wants against what is loaded."""
 
-from protocol.control import DesiredReplica
-from workers.reconciler import Load, Unload, plan
+import asyncio
+
+from protocol.control import DesiredReplica, ReplicaPhase
+from tests.workers.conftest import wait_for
+from workers.reconciler import Load, Reconciler, Unload, plan
 
 
 def replica(replica_id: str) -> DesiredReplica:
@@ -14,6 +17,20 @@ def test_what_is_wanted_and_missing_is_loaded():
 
 def test_what_is_loaded_and_unwanted_is_unloaded():
     assert plan({}, ["a"]) == [Unload(replica_id="a")]
+
+
+async def test_a_load_does_not_wait_for_a_drain(tmp_path_factory):
+    reconciler = Reconciler(tmp_path_factory.mktemp("r"), unload_timeout_s=60, on_change=lambda: None)
+    working = asyncio.create_task(reconciler.run())
+    reconciler.want([replica("old")])
+    await wait_for(lambda: "old" in reconciler.engines and reconciler.engines["old"].is_open)
+    with reconciler.engines["old"].in_flight():
+        reconciler.want([replica("new")])
+        await wait_for(lambda: "new" in reconciler.engines and reconciler.engines["new"].is_open)
+        assert reconciler.engines["old"].phase is ReplicaPhase.DRAINING
+    await wait_for(lambda: "old" not in reconciler.engines)
+    await reconciler.unload_all(drain_timeout_s=0)
+    working.cancel()
 
 
 def test_memory_is_freed_before_it_is_needed():

@@ -13,7 +13,10 @@ place in the answer.
     delay=0.05         seconds before each token: a stream long enough to be cut
     repeat=100         the answer is said that many times
     context=8192       context length in tokens
-    fail_after=3       the engine breaks after that many tokens
+    load_time=5        seconds that loading takes
+    fail_load=1        the engine cannot load
+    fail_after=3       every answer breaks after that many tokens; at 0 the canary finds out
+    fail_from=10       from that request on, the canary being the first, every answer breaks at once
 """
 
 import asyncio
@@ -42,6 +45,7 @@ from workers.errors import BadRequest, EngineError, EngineFailed, LoadError, Req
 CAPABILITIES = ["chat", "completions", "embeddings", "continuation", "resume"]
 VOCABULARY_SIZE = 100_000
 EMBEDDING_SIZE = 64
+_SECONDS = ("delay", "load_time")
 _TOKEN = re.compile(r"\s*(?:[!-~]+|\S)|\s+")
 
 
@@ -52,7 +56,10 @@ class EchoOptions:
     delay: float = 0.0
     repeat: int = 1
     context: int = 8192
+    load_time: float = 0.0
+    fail_load: int = 0
     fail_after: int | None = None
+    fail_from: float = math.inf
 
 
 def parse_options(source: str) -> EchoOptions:
@@ -62,7 +69,7 @@ def parse_options(source: str) -> EchoOptions:
     for part in filter(None, (part.strip() for part in source.split(","))):
         name, _, value = part.partition("=")
         try:
-            values[name] = float(value) if name == "delay" else int(value)
+            values[name] = float(value) if name in _SECONDS else int(value)
         except ValueError as error:
             raise LoadError(f"The echo engine's option {part!r} needs a number after '='.") from error
     if unknown := sorted(values.keys() - names):
@@ -84,15 +91,20 @@ class EchoEngine:
         self._slots = asyncio.Semaphore(spec.max_concurrency)
         self._open: set[EchoGeneration] = set()
         self.options = EchoOptions()
+        self._num_requests = 0
 
     async def load(self, report: Callable[[float], None]) -> ModelInfo:
         self.options = parse_options(self._source)
+        await asyncio.sleep(self.options.load_time)
+        if self.options.fail_load:
+            raise LoadError("The echo engine was told to fail at loading.")
         report(1.0)
         return ModelInfo(context_length=self.options.context, capabilities=CAPABILITIES)
 
     async def generate(self, request: Generate) -> "EchoGeneration":
         check_room(len(self._open), self._max_concurrency, retry_after_s=1)
-        generation = EchoGeneration(self, request)
+        self._num_requests += 1
+        generation = EchoGeneration(self, request, is_broken=self._num_requests >= self.options.fail_from)
         self._open.add(generation)
         return generation
 
@@ -125,7 +137,7 @@ class EchoEngine:
 class EchoGeneration:
     """One answer being echoed."""
 
-    def __init__(self, engine: EchoEngine, request: Generate) -> None:
+    def __init__(self, engine: EchoEngine, request: Generate, *, is_broken: bool) -> None:
         prompt, answer = _prompt_and_answer(request)
         self._engine, self._options = engine, engine.options
         self._budget = completion_budget(request, len(prompt), self._options.context)
@@ -134,7 +146,7 @@ class EchoGeneration:
         self._num_told = len(request.resume.tokens) if request.resume else 0
         self._num_chars_known = request.resume.num_chars if request.resume else 0
         self._stops = StopStrings(request.stop)
-        self._error: EngineError | None = None
+        self._error: EngineError | None = EngineFailed("The echo engine was told to break.") if is_broken else None
         self._events = self._run()
         self.is_running = False
         self.usage = Usage()
