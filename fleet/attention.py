@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from fleet.models import ProbeFailure, WorkerState
 from fleet.overview import LOST, UNPLACED, DeploymentView, Overview, WorkerView
 from protocol.control import ReplicaPhase
+
+LITTLE_DISK_BYTES = 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,10 @@ def _workers(overview: Overview) -> Iterator[Finding]:
     for worker in overview.members:
         if worker.state is WorkerState.SILENT:
             yield _silent(worker)
-        if worker.state is WorkerState.UNREACHABLE:
+        elif worker.state is WorkerState.UNREACHABLE:
             yield _unreachable(worker)
+        elif worker.disk_free_bytes is not None and worker.disk_free_bytes < LITTLE_DISK_BYTES:
+            yield _little_disk(worker)
 
 
 def _silent(worker: WorkerView) -> Finding:
@@ -82,6 +87,17 @@ def _unreachable(worker: WorkerView) -> Finding:
         tone="warning",
         title=_("Worker %(name)s cannot be reached") % {"name": worker.name},
         cause=f"{cause} {advice}",
+        action=_("Open the worker"),
+        url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
+    )
+
+
+def _little_disk(worker: WorkerView) -> Finding:
+    return Finding(
+        tone="warning",
+        title=_("Worker %(name)s has little disk left") % {"name": worker.name},
+        cause=_("%(free)s free where its models lie. What runs goes on; new models may not fit. Make room there.")
+        % {"free": filesizeformat(worker.disk_free_bytes or 0)},
         action=_("Open the worker"),
         url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
     )

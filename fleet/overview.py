@@ -68,6 +68,8 @@ class WorkerView:
     is_cordoned: bool
     last_heartbeat_at: datetime | None
     probe_failure: str
+    disk_free_bytes: int | None
+    """Where its models lie; None before its first heartbeat."""
     join_token_id: int | None
     devices: str
     replicas: tuple[ReplicaView, ...]
@@ -229,6 +231,7 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
         is_cordoned=worker.cordoned,
         last_heartbeat_at=worker.last_heartbeat_at,
         probe_failure=worker.probe_failure,
+        disk_free_bytes=worker.hardware.get("disk_free_bytes"),
         join_token_id=worker.join_token_id,
         devices=", ".join(str(device.get("name", "?")) for device in worker.hardware.get("devices", [])),
         replicas=tuple(replicas),

@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from protocol import codec
-from workers.errors import SettingsInvalid, StateDirInUse
+from workers.errors import SettingsInvalid, StateDirInUse, StateUnwritable
 
 _FILE = "credential.json"
+_ROOM_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,27 @@ def load(state_dir: Path) -> Credential | None:
 
 
 def save(state_dir: Path, credential: Credential) -> None:
-    """Replace the kept credential in one step; only this user may read it."""
-    draft = state_dir / f"{_FILE}.draft"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(codec.encode(credential))
-        file.flush()
-        os.fsync(file.fileno())
+    """Replace the kept credential in one step; only this user may read it. Raises StateUnwritable."""
+    draft = _write_draft(state_dir, codec.encode(credential))
     draft.replace(state_dir / _FILE)
+
+
+def ensure_room(state_dir: Path) -> None:
+    """Raises StateUnwritable where a credential could not be kept: to be asked before one is asked for."""
+    _write_draft(state_dir, bytes(_ROOM_BYTES)).unlink()
+
+
+def _write_draft(state_dir: Path, content: bytes) -> Path:
+    draft = state_dir / f"{_FILE}.draft"
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StateUnwritable(f"The folder {state_dir} cannot be written: {error.strerror or error}.") from error
+    return draft
 
 
 def belongs_to(credential: Credential, server: str) -> bool:

@@ -115,7 +115,12 @@ def _stop_signal(reconciler: Reconciler) -> asyncio.Event:
 def _socket_folder() -> Iterator[Path]:
     """A folder that only this user may enter, with a path so short that names of Unix sockets fit."""
     base = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="flotilla-", dir=base if len(base) < _LONGEST_SOCKET_FOLDER else "/tmp")
+    try:
+        folder = tempfile.mkdtemp(prefix="flotilla-", dir=base if len(base) < _LONGEST_SOCKET_FOLDER else "/tmp")
+    except OSError as error:
+        raise SettingsInvalid(
+            f"No folder can be made for temporary files: {error}. Make room, or set TMPDIR."
+        ) from error
     try:
         yield Path(folder)
     finally:

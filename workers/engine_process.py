@@ -109,7 +109,7 @@ class EngineProcess:
     async def refresh_stats(self) -> None:
         """Ask the engine for its load; an engine that does not answer in time keeps its last figures."""
         self._memory_bytes = await asyncio.to_thread(memory_of, self._process.pid) if self._process else 0
-        if self._report.phase is ReplicaPhase.READY:
+        if self._report.phase is ReplicaPhase.READY and self.phase is not ReplicaPhase.FAILED:
             await self._answers_stats()
 
     async def _answers_stats(self) -> bool:

@@ -3,6 +3,7 @@
 WorkerError
 ├── SettingsInvalid                the operator: another flag or variable
 ├── StateDirInUse                  the operator: two daemons want to be the same worker
+├── StateUnwritable                the operator: the disk is full or read-only. It is tried again
 ├── ServerUnreachable              nobody: it is tried again
 ├── RequestRefused                 the operator: the server understood, and said no
 │   └── CredentialRefused          the operator: join again with a token
@@ -27,6 +28,10 @@ class SettingsInvalid(WorkerError):
 
 class StateDirInUse(WorkerError):
     """Another daemon runs with the same credential."""
+
+
+class StateUnwritable(WorkerError):
+    """The folder for the credential takes no more. To be tried again."""
 
 
 class ServerUnreachable(WorkerError):

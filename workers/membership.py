@@ -17,6 +17,7 @@ from workers.errors import (
     RequestRefused,
     ServerUnreachable,
     SettingsInvalid,
+    StateUnwritable,
     WorkerRevoked,
 )
 from workers.hardware import HardwareReader
@@ -39,6 +40,7 @@ class Membership:
         self._control_plane = control_plane
         self._hardware = HardwareReader(settings.state_dir)
         self._credential: Credential | None = None
+        self._is_kept = True
         self._interval_s = 5.0
         self._boot_id = uuid4().hex
         self._sequence = 0
@@ -70,7 +72,7 @@ class Membership:
             self._changed.clear()
             try:
                 await self._beat_or_join_again(reconciler)
-            except ServerUnreachable as error:
+            except (ServerUnreachable, StateUnwritable) as error:
                 num_failures += 1
                 logger.warning("No heartbeat: %s", error)
                 await asyncio.sleep(pause_after(num_failures))
@@ -82,6 +84,8 @@ class Membership:
     async def beat(self, reconciler: Reconciler) -> None:
         """Tell the observed state, take the desired state. Raises ServerUnreachable, RequestRefused."""
         assert self._credential is not None
+        if not self._is_kept:
+            self._keep(self._credential)
         await reconciler.refresh_stats()
         hardware = await self._hardware.read()
         self._sequence += 1
@@ -134,6 +138,8 @@ class Membership:
                 "This machine has not joined yet: give it a join token, which an administrator issues in the admin "
                 "(--join-token, or the variable FLOTILLA_JOIN_TOKEN)."
             )
+        # Found out before the token is used: a machine that forgot who it is would have to join again and again.
+        kept.ensure_room(self._settings.state_dir)
         secret = make_token(TokenKind.GATEWAY_SECRET)
         enrolled = await self._control_plane.enrol(self._settings.join_token, await self._enrolment(secret))
         self._interval_s = enrolled.heartbeat_interval_s
@@ -143,8 +149,17 @@ class Membership:
             credential=enrolled.credential,
             gateway_secret=secret,
         )
-        kept.save(self._settings.state_dir, self._credential)
+        self._keep(self._credential)
         logger.info("Joined %s as %s.", self._settings.server, self._settings.name)
+
+    def _keep(self, credential: Credential) -> None:
+        """Write it down; if that fails go on without, and try again with each heartbeat."""
+        try:
+            kept.save(self._settings.state_dir, credential)
+            self._is_kept = True
+        except StateUnwritable as error:
+            self._is_kept = False
+            logger.error("%s A restart would have to join again. Trying again.", error)
 
     async def _enrolment(self, secret: str) -> Enrolment:
         return Enrolment(
@@ -157,12 +172,12 @@ class Membership:
 
 
 async def _patiently(attempt: Callable[[], Awaitable[None]]) -> None:
-    """Try until the server is there. Whatever else is wrong is raised."""
+    """Try until the server is there, and the disk has room. Whatever else is wrong is raised."""
     num_failures = 0
     while True:
         try:
             return await attempt()
-        except ServerUnreachable as error:
+        except (ServerUnreachable, StateUnwritable) as error:
             num_failures += 1
             logger.warning("%s Trying again.", error)
             await asyncio.sleep(pause_after(num_failures))

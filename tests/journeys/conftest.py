@@ -41,12 +41,14 @@ class Part:
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{name}.log"
+        self.prefix: list[str] = []
+        """What runs the program, such as `ip netns exec`."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def launch(self, command: list[str], env: dict[str, str]) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=os.environ | env, stdout=log, stderr=log
+                [*self.prefix, sys.executable, *command], cwd=ROOT, env=os.environ | env, stdout=log, stderr=log
             )
 
     @property
@@ -77,25 +79,29 @@ class Part:
 class LiveServer(Part):
     """uvicorn with the whole application. `var_dir` holds its journal; it survives `kill` and `start`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, heartbeat_interval_s: float = 2, host: str = "127.0.0.1") -> None:
         super().__init__(folder, "web")
-        self.var_dir = folder / "var"
+        self.var_dir, self.host = folder / "var", host
+        self.heartbeat_interval_s = heartbeat_interval_s
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = ["-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
-        environment = {
+        command = ["-m", "uvicorn", "config.asgi:application", "--host", self.host, "--port", str(self.port)]
+        self.launch([*command, "--no-access-log", "--timeout-graceful-shutdown", "3"], self.environment)
+        wait_until(self._answers, what="the web process answers", log=self.log)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             "DATABASE_URL": database_url(),
             "VAR_DIR": str(self.var_dir),
             "SECRET_KEY": settings.SECRET_KEY,
             "ENCRYPTION_KEY": settings.ENCRYPTION_KEY,
-            "HEARTBEAT_INTERVAL_S": "2",
+            "HEARTBEAT_INTERVAL_S": str(self.heartbeat_interval_s),
         }
-        self.launch([*command, "--no-access-log", "--timeout-graceful-shutdown", "3"], environment)
-        wait_until(self._answers, what="the web process answers", log=self.log)
 
     def _answers(self) -> bool:
         assert self.is_running, f"The web process ended:\n{self.log.read_text()}"

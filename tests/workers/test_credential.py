@@ -1,11 +1,13 @@
 """What a worker keeps between two starts."""
 
+import os
 import stat
+import subprocess
 
 import pytest
 
-from workers.credential import Credential, belongs_to, load, save, sole_use
-from workers.errors import SettingsInvalid, StateDirInUse
+from workers.credential import Credential, belongs_to, ensure_room, load, save, sole_use
+from workers.errors import SettingsInvalid, StateDirInUse, StateUnwritable
 
 KEPT = Credential(server="http://10.0.0.1:8000", worker_id="w", credential="c", gateway_secret="g")
 
@@ -52,3 +54,26 @@ def test_a_folder_that_was_let_go_may_be_used_again(tmp_path):
         pass
     with sole_use(tmp_path):
         assert tmp_path.is_dir()
+
+
+@pytest.fixture
+def full_folder(tmp_path):
+    """A folder on a disk without room; needs root."""
+    if os.geteuid():
+        pytest.skip("only root may mount")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_told_before_a_credential_is_asked_for(full_folder):
+    with pytest.raises(StateUnwritable, match="No space left"):
+        ensure_room(full_folder)
+
+
+def test_a_full_disk_does_not_cost_the_credential_that_was_kept(full_folder):
+    save(full_folder, KEPT)
+    (full_folder / "filling").write_bytes(bytes(4096))
+    with pytest.raises(StateUnwritable, match="No space left"):
+        save(full_folder, KEPT)
+    assert load(full_folder) == KEPT
