@@ -27,7 +27,7 @@ MAX_SHOWN = 2000
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """A new conversation."""
-    choices = model_choices()
+    choices = model_choices(_user_id(request))
     ready = [choice.name for choice in choices if choice.is_ready]
     last_used = Conversation.objects.of(_user_id(request)).values_list("model", flat=True).first()
     chosen = last_used if last_used in ready else next(iter(ready), "")
@@ -44,7 +44,7 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
         conversation=shown,
         thread=thread,
         num_more=len(thread.messages) + PAGE_SIZE,
-        choices=model_choices(),
+        choices=model_choices(_user_id(request)),
         chosen=shown.model,
     )
 

@@ -47,6 +47,7 @@ UNFOLD = {
                 "items": [
                     _menu(_("Overview"), "monitoring", "admin:index"),
                     _menu(_("Models"), "neurology", "admin:fleet_languagemodel_changelist"),
+                    _menu(_("Routes"), "alt_route", "admin:gateway_route_changelist"),
                     _menu(_("Deployments"), "rocket_launch", "admin:fleet_deployment_changelist"),
                     _menu(_("Workers"), "dns", "admin:fleet_worker_changelist"),
                     _menu(_("Replicas"), "deployed_code", "admin:fleet_replica_changelist"),

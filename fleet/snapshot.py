@@ -47,6 +47,8 @@ class ModelEntry:
     context_length: int | None
     """Of the replica with the shortest: any of them may answer."""
     balancing_policy: BalancingPolicy
+    only_by_route: bool
+    """Callers may not name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,4 +112,5 @@ def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica]) -> ModelEn
         capabilities=frozenset().union(*(replica.capabilities for replica in replicas)),
         context_length=min(lengths, default=None),
         balancing_policy=BalancingPolicy(model.balancing_policy),
+        only_by_route=model.only_by_route,
     )

@@ -56,6 +56,10 @@ class Balancer:
         """Whom to ask; None if nobody that was not tried can be asked. Takes no place: see `take`."""
         return self._policy(pool).choose(pool, self._situation(pool, wanted, tried))
 
+    def can_ask(self, pool: Pool, wanted: Wanted) -> bool:
+        """Whether there is anybody to pick."""
+        return any(map(self._fits(wanted.capability, ()), pool.replicas))
+
     def take(self, replica: RoutableReplica) -> None:
         """A request goes there."""
         self.in_flight[replica.replica_id] += 1

@@ -103,13 +103,13 @@ class Exchange:
         try:
             self._reply = await self._post(body)
             if self._reply.status != 200:
-                raise await _refusal(self._reply, self._meter.model)
+                raise await _refusal(self._reply, self._meter.requested_model)
             if self._meter.is_stream:
                 return await self._first_event(self._reply, wants_usage=wants_usage)
             return await self._whole_body(self._reply)
         except CannotConnect as error:
             self._runtime.balancer.breaker.failed(self._replica, time.monotonic(), now())
-            raise self._another(error, NoReplicaReady(self._meter.model)) from error
+            raise self._another(error, NoReplicaReady(self._meter.requested_model)) from error
         except UpstreamSilent as error:
             await self._cancel_upstream()
             raise UpstreamTimeout from error
@@ -150,7 +150,7 @@ class Exchange:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamFailed("The model's worker gave an answer that is not in OpenAI's form.") from error
         self._measure()
-        return body
+        return self._meter.as_requested(body)
 
     async def _abandon(self, asking: "asyncio.Future[Answer]") -> None:
         """The client has gone while we waited."""

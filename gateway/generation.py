@@ -130,9 +130,15 @@ async def open_generation(call: Call) -> Generation:
     body, wants_usage = _upstream_body(call)
     meter = _meter(call, len(body))
     try:
-        exchange, answer = await Opening(
-            runtime=runtime, meter=meter, body=body, wants_usage=wants_usage, wanted=_wanted(call)
-        ).run()
+        opening = Opening(
+            runtime=runtime,
+            meter=meter,
+            body=body,
+            wants_usage=wants_usage,
+            wanted=_wanted(call),
+            session=f"{call.caller.user_id}/{call.session}" if call.session else "",
+        )
+        exchange, answer = await opening.run()
     except BaseException as error:
         raise settle_failed(meter, error) from None
     return Generation(meter, exchange, answer)
@@ -163,6 +169,7 @@ def _meter(call: Call, num_bytes: int) -> Meter:
         request_id=call.request_id,
         endpoint=call.endpoint,
         model=call.model,
+        requested_model=call.model,
         is_stream=call.stream,
         num_prompt_bytes=num_bytes,
     )

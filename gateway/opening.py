@@ -1,12 +1,18 @@
-"""From a call to the first byte of its answer: choose a replica, ask it, and once more another if nothing came."""
+"""From a call to the first byte of its answer: choose a model, a replica of it, ask that, and another if nothing came.
 
+name ── route ──▶ legs: models, in order ── for each ──▶ a replica by the model's policy, then once more another
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fleet.snapshot import RoutableReplica
 from gateway.balancer import Wanted
 from gateway.errors import GatewayError, InvalidRequest, ModelNotFound, NoReplicaReady, shortened
 from gateway.exchange import Answer, Exchange, TryAnother
+from gateway.naming import request_to
 from gateway.pool import Pool
+from gateway.routes import Leg, legs_after
 from gateway.runtime import Runtime
 from gateway.usage import Meter
 
@@ -25,23 +31,59 @@ class Opening:
     wants_usage: bool
     """Whether the client asked for the usage chunk of a stream."""
     wanted: Wanted
+    session: str
+    """As the caller named it; empty if not."""
     tried: set[str] = field(default_factory=set)
 
     async def run(self) -> tuple[Exchange, Answer]:
         """The attempt that gave an answer. Raises GatewayError."""
+        legs: Sequence[Leg] = self._legs()
+        while True:
+            self.meter.model = legs[0].model
+            try:
+                return await self._ask_model()
+            except GatewayError as error:
+                legs = legs_after(legs, error)
+                if not legs:
+                    raise
+
+    def _legs(self) -> Sequence[Leg]:
+        """Which models stand for the name. Raises ModelNotFound."""
+        name, snapshot, user_id = self.meter.requested_model, self.runtime.poller.latest, self.meter.caller.user_id
+        if route := snapshot.routes.get(name):
+            if shares := route.open_to(user_id):
+                return route.legs(shares, session=self.session, is_ready=self._is_ready)
+            raise ModelNotFound(name)
+        entry = snapshot.model(name)
+        if entry is None or entry.only_by_route:
+            raise ModelNotFound(name)
+        return [Leg(model=name)]
+
+    def _is_ready(self, model: str) -> bool:
+        pool = self.runtime.poller.latest.pools.get(model)
+        return pool is not None and self.runtime.balancer.can_ask(pool, self.wanted)
+
+    async def _ask_model(self) -> tuple[Exchange, Answer]:
+        """Two replicas at most. Raises GatewayError."""
         failure: TryAnother | None = None
         for _ in range(_MAX_ATTEMPTS):
             exchange = Exchange(self.runtime, self.meter, self._pick(failure))
             try:
-                return exchange, await exchange.ask(self.body, wants_usage=self.wants_usage)
+                return exchange, await exchange.ask(self._body(), wants_usage=self.wants_usage)
             except TryAnother as error:
                 failure = error
         assert failure
         raise failure.final
 
+    def _body(self) -> bytes:
+        model = self.meter.model
+        return self.body if model == self.meter.requested_model else request_to(self.body, model)
+
     def _pick(self, failure: TryAnother | None) -> RoutableReplica:
-        """One that was not tried, if there is one. Raises ModelNotFound, InvalidRequest, NoReplicaReady."""
-        pool, balancer = self._pool(), self.runtime.balancer
+        """One that was not tried, if there is one. Raises InvalidRequest, NoReplicaReady."""
+        pool, balancer = self.runtime.poller.latest.pools.get(self.meter.model), self.runtime.balancer
+        if pool is None:
+            raise failure.final if failure else NoReplicaReady(self.meter.requested_model)
         chosen = balancer.pick(pool, self.wanted, tried=self.tried)
         if chosen is None and failure and failure.may_be_stale:
             chosen = balancer.pick(pool, self.wanted)
@@ -50,21 +92,12 @@ class Opening:
         self.tried.add(chosen.replica_id)
         return chosen
 
-    def _pool(self) -> Pool:
-        """Raises ModelNotFound, NoReplicaReady."""
-        model, snapshot = self.meter.model, self.runtime.poller.latest
-        if snapshot.model(model) is None:
-            raise ModelNotFound(model)
-        if pool := snapshot.pools.get(model):
-            return pool
-        raise NoReplicaReady(model)
-
     def _unavailable(self, pool: Pool) -> GatewayError:
         """Why nobody in the pool can be asked."""
         if any(self.wanted.capability in replica.capabilities for replica in pool.replicas):
-            return NoReplicaReady(self.meter.model)
+            return NoReplicaReady(self.meter.requested_model)
         return InvalidRequest(
-            f"The model '{shortened(self.meter.model)}' does not support /v1/{self.meter.endpoint}.",
+            f"The model '{shortened(self.meter.requested_model)}' does not support /v1/{self.meter.endpoint}.",
             param="model",
             code="unsupported_model",
         )

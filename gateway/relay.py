@@ -78,6 +78,7 @@ class StreamRelay:
         return b""
 
     def _passed_on(self, block: bytes) -> bytes:
+        block = self._meter.as_requested(block)
         if any(mark in block for mark in _WORTH_A_LOOK):
             return b"".join(map(self._inspected, split_events(block)))
         self._count(block)

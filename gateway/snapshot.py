@@ -1,4 +1,4 @@
-"""What the data plane knows without asking: keys and fleet, read by one thread, immutable, used by everybody."""
+"""What the data plane knows without asking: keys, routes, fleet; read by one thread, immutable, used by everybody."""
 
 import asyncio
 import logging
@@ -13,18 +13,21 @@ from django.db import connections
 from fleet.snapshot import FleetSnapshot, ModelEntry, read_fleet_snapshot
 from gateway.keyring import Keyring, read_keyring
 from gateway.pool import Pool
+from gateway.routes import RouteEntry, read_routes
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Keys and fleet at one moment. An empty one stands for a database that has not been read yet."""
+    """Keys, routes and fleet at one moment. An empty one stands for a database that has not been read yet."""
 
     keyring: Keyring = field(default_factory=Keyring)
     fleet: FleetSnapshot = field(default_factory=lambda: FleetSnapshot(models={}, replicas={}))
     pools: Mapping[str, Pool] = field(default_factory=dict)
     """The ready replicas by model; a model without an entry has none."""
+    routes: Mapping[str, RouteEntry] = field(default_factory=dict)
+    """By name; a route comes before the model of that name."""
 
     def model(self, name: str) -> ModelEntry | None:
         return self.fleet.models.get(name)
@@ -32,7 +35,7 @@ class Snapshot:
 
 def read_snapshot() -> Snapshot:
     fleet = read_fleet_snapshot()
-    return Snapshot(keyring=read_keyring(), fleet=fleet, pools=_pools(fleet))
+    return Snapshot(keyring=read_keyring(), fleet=fleet, pools=_pools(fleet), routes=read_routes())
 
 
 def _pools(fleet: FleetSnapshot) -> dict[str, Pool]:

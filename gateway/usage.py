@@ -10,6 +10,7 @@ import msgspec
 from fleet.snapshot import RoutableReplica
 from gateway.keyring import Caller
 from gateway.models import CountSource, UsageState
+from gateway.naming import answer_from
 
 if TYPE_CHECKING:
     from gateway.journal import Journal
@@ -38,6 +39,7 @@ class UsageEntry(msgspec.Struct, frozen=True, kw_only=True):
     key_id: int | None
     key_name: str
     model: str
+    requested_model: str = ""
     endpoint: str
     is_stream: bool
     worker_name: str
@@ -61,6 +63,9 @@ class Meter:
     request_id: str
     endpoint: str
     model: str = ""
+    """Who is asked: a route may try several, and the last one counts."""
+    requested_model: str = ""
+    """What the caller wrote."""
     is_stream: bool = False
     num_prompt_bytes: int = 0
     replica: RoutableReplica | None = None
@@ -71,6 +76,10 @@ class Meter:
     is_settled: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at_s: float = field(default_factory=time.perf_counter)
+
+    def as_requested(self, part: bytes) -> bytes:
+        """The part of an answer, under the name that the caller wrote."""
+        return part if self.model == self.requested_model else answer_from(part, self.requested_model)
 
     def saw_deltas(self, num: int) -> None:
         """Text came: about one token a delta, if the engine should never say."""
@@ -95,6 +104,7 @@ class Meter:
             key_id=self.caller.key_id,
             key_name=self.caller.key_name,
             model=self.model[:_LONGEST_NAME],
+            requested_model=self.requested_model[:_LONGEST_NAME],
             endpoint=self.endpoint,
             is_stream=self.is_stream,
             worker_name=self.replica.worker_name if self.replica else "",

@@ -17,6 +17,9 @@ class BalancingPolicy(models.TextChoices):
     PREFIX_AFFINITY = "prefix_affinity", _("a conversation returns to its cache")
 
 
+MODEL_NAME = RegexValidator(r"^[\w][\w.:/@+-]*$", _("Letters, digits and . : / @ + - _ only."))
+
+
 class LanguageModel(models.Model):
     """A model as callers know it: the name in their requests. Deployments say where it runs."""
 
@@ -24,10 +27,15 @@ class LanguageModel(models.Model):
         _("name"),
         max_length=100,
         unique=True,
-        validators=[RegexValidator(r"^[\w][\w.:/@+-]*$", _("Letters, digits and . : / @ + - _ only."))],
+        validators=[MODEL_NAME],
         help_text=_("What callers write in the field “model”."),
     )
     description = models.TextField(_("description"), blank=True)
+    only_by_route = models.BooleanField(
+        _("only by route"),
+        default=False,
+        help_text=_("Callers cannot name it: only routes lead to it. For models on trial."),
+    )
     balancing_policy = models.CharField(
         _("balancing"),
         max_length=20,

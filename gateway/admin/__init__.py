@@ -1,5 +1,5 @@
 """The gateway in admin: one module a record."""
 
-from gateway.admin import api_keys, usage
+from gateway.admin import api_keys, routes, usage
 
-__all__ = ["api_keys", "usage"]
+__all__ = ["api_keys", "routes", "usage"]

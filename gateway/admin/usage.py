@@ -39,7 +39,7 @@ class UsedModelFilter(admin.SimpleListFilter):
 class UsageRecordAdmin(ModelAdmin):
     """To look at. The list counts nothing that it need not: it must open as fast at ten million rows as at ten."""
 
-    list_display = ("time", "user_name", "key_name", "model", "state_badge", "tokens", "duration", "request_id")
+    list_display = ("time", "user_name", "key_name", "served_by", "state_badge", "tokens", "duration", "request_id")
     list_filter = ("state", UsedModelFilter, "endpoint", ("created_at", RangeDateTimeFilter))
     paginator = InfinitePaginator
     list_filter_submit = True
@@ -53,6 +53,11 @@ class UsageRecordAdmin(ModelAdmin):
     @display(description=_("time"), ordering="created_at")
     def time(self, record: UsageRecord) -> str:
         return f"{localtime(record.created_at):%Y-%m-%d %H:%M:%S}"
+
+    @display(description=_("model"), ordering="model")
+    def served_by(self, record: UsageRecord) -> str:
+        is_routed = record.requested_model not in ("", record.model)
+        return f"{record.requested_model} → {record.model}" if is_routed else record.model
 
     @display(description=_("state"), ordering="state")
     def state_badge(self, record: UsageRecord) -> SafeString:

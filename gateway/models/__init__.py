@@ -1,6 +1,18 @@
-"""Who may call (APIKey) and what every call cost (UsageRecord, rolled up by hour in UsageHour)."""
+"""Who may call (APIKey), by which names (Route), and what every call cost (UsageRecord; UsageHour: sums by hour)."""
 
 from gateway.models.api_key import APIKey, APIKeyQuerySet
+from gateway.models.route import FailureClass, Route, RouteFallback, RouteTarget
 from gateway.models.usage import CountSource, UsageHour, UsageRecord, UsageState
 
-__all__ = ["APIKey", "APIKeyQuerySet", "CountSource", "UsageHour", "UsageRecord", "UsageState"]
+__all__ = [
+    "APIKey",
+    "APIKeyQuerySet",
+    "CountSource",
+    "FailureClass",
+    "Route",
+    "RouteFallback",
+    "RouteTarget",
+    "UsageHour",
+    "UsageRecord",
+    "UsageState",
+]

@@ -39,6 +39,9 @@ class UsageRecord(models.Model):
     key_id = models.BigIntegerField(null=True, db_index=True)
     key_name = models.CharField(_("key"), max_length=150, blank=True)
     model = models.CharField(_("model"), max_length=100, blank=True)
+    """The one that was asked last: it served the request, if anybody did."""
+    requested_model = models.CharField(_("requested as"), max_length=100, blank=True)
+    """The name that the caller wrote, which may be a route's."""
     endpoint = models.CharField(_("endpoint"), max_length=40)
     is_stream = models.BooleanField(_("stream"), default=False)
     worker_name = models.CharField(_("worker"), max_length=100, blank=True)

@@ -1,35 +1,35 @@
 """GET /v1/models and GET /v1/models/{id}. In memory, and not metered."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from fleet.snapshot import ModelEntry
 from gateway.api.schema import described
 from gateway.api.views import GatewayView
-from gateway.catalogue import known_model, known_models
+from gateway.catalogue import Offer, offer, offers
+from gateway.keyring import Caller
 
 
 class ModelsView(GatewayView):
-    """Every model that is deployed."""
+    """Every model that is deployed and every route, under the names that this caller may write."""
 
     @extend_schema(**described("listModels", None, "ModelList"))
     async def get(self, request: Request) -> HttpResponse:
-        return _json({"object": "list", "data": [_described(entry) for entry in known_models()]})
+        return _json({"object": "list", "data": [_described(entry) for entry in offers(cast(Caller, request.user))]})
 
 
 class ModelView(GatewayView):
-    """One model. Its id may hold slashes."""
+    """One of them. Its id may hold slashes."""
 
     @extend_schema(**described("retrieveModel", None, "Model"))
     async def get(self, request: Request, model: str) -> HttpResponse:
-        return _json(_described(known_model(model)))
+        return _json(_described(offer(model, cast(Caller, request.user))))
 
 
-def _described(entry: ModelEntry) -> dict[str, Any]:
+def _described(entry: Offer) -> dict[str, Any]:
     """OpenAI's fields, and two of ours: what the model can do at this moment, and in how many tokens."""
     return {
         "id": entry.name,

@@ -5,6 +5,7 @@ from django.test import AsyncClient, Client
 
 from chat.models import Conversation, Message, MessagePhase
 from fleet.models import Deployment, LanguageModel
+from gateway.models import Route
 from tests.chat.conftest import MODEL, add_turn
 from tests.gateway.conftest import add_replica
 
@@ -159,3 +160,13 @@ async def test_an_empty_question_begins_nothing(async_client: AsyncClient, gatew
     await async_client.aforce_login(ada)
     await async_client.post("/chat/new/", {"text": " ", "model": MODEL})
     assert not await Conversation.objects.aexists()
+
+
+def test_routes_can_be_chosen_and_models_that_only_they_lead_to_cannot(page):
+    add_replica("http://127.0.0.1:1", model="llama")
+    model = LanguageModel.objects.get(name="llama")
+    Route.objects.create(name="house-model").targets.create(model=model)
+    LanguageModel.objects.update(only_by_route=True)
+    html = page.get("/").content.decode()
+    assert "house-model" in html
+    assert "llama" not in html

@@ -19,6 +19,7 @@ ADD_PAGES = [
     "fleet/jointoken",
     "fleet/languagemodel",
     "gateway/apikey",
+    "gateway/route",
 ]
 
 
