@@ -1,6 +1,6 @@
 """Rule: what in the fleet a person must look at, each with its cause and the one thing to do about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from fleet.overview import LOST, UNPLACED, DeploymentView, Overview, WorkerView
 from protocol.control import ReplicaPhase
 
 LITTLE_DISK_BYTES = 1024**3
+_MAX_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,25 @@ def _first_steps(overview: Overview) -> Iterator[Finding]:
 
 def _workers(overview: Overview) -> Iterator[Finding]:
     for worker in overview.members:
-        if worker.state is WorkerState.SILENT:
+        if worker.maintenance_remark:
+            yield _under_maintenance(worker)
+        elif worker.state is WorkerState.SILENT:
             yield _silent(worker)
         elif worker.state is WorkerState.UNREACHABLE:
             yield _unreachable(worker)
         elif worker.disk_free_bytes is not None and worker.disk_free_bytes < LITTLE_DISK_BYTES:
             yield _little_disk(worker)
+
+
+def _under_maintenance(worker: WorkerView) -> Finding:
+    """However it is: somebody works on it."""
+    return Finding(
+        tone="info",
+        title=_("Worker %(name)s is under maintenance") % {"name": worker.name},
+        cause=worker.maintenance_remark,
+        action=_("Open the worker"),
+        url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
+    )
 
 
 def _silent(worker: WorkerView) -> Finding:
@@ -107,7 +121,8 @@ def _deployments(overview: Overview) -> Iterator[Finding]:
     for deployment in overview.deployments:
         is_short = deployment.num_ready < deployment.num_wanted
         # What is loading is on its way, and what is lost was said of its worker already.
-        if is_short and deployment.phase not in (ReplicaPhase.LOADING, ReplicaPhase.PENDING, LOST):
+        is_coming = deployment.phase in (ReplicaPhase.LOADING, ReplicaPhase.PENDING, LOST)
+        if is_short and (deployment.refusals or not is_coming):
             yield _short(deployment, overview)
 
 
@@ -140,24 +155,24 @@ def shortfall(deployment: DeploymentView, overview: Overview) -> str:
             return _("Its worker %(worker)s is silent.") % {"worker": replica.worker_name}
         if replica.phase == ReplicaPhase.DRAINING:
             return _("It is being drained on %(worker)s.") % {"worker": replica.worker_name}
-    return _no_place(deployment, overview) if deployment.phase == UNPLACED else ""
+    return _no_place(deployment, overview) if deployment.refusals or deployment.phase == UNPLACED else ""
 
 
 def _no_place(deployment: DeploymentView, overview: Overview) -> str:
-    if deployment.pinned_worker:
-        state = next((w.badge.text for w in overview.members if w.name == deployment.pinned_worker), _("revoked"))
-        return _("It must run on %(worker)s, which is %(state)s.") % {
-            "worker": deployment.pinned_worker,
-            "state": state,
-        }
-    if any(worker.state is WorkerState.ALIVE and not worker.is_cordoned for worker in overview.members):
+    if not overview.members:
+        return _("No worker has joined to run it.")
+    if not deployment.refusals:
         return _(
             "It has no place yet, though a worker could take it. If this stays, see whether the task processes run."
         )
-    if not overview.members:
-        return _("No worker has joined to run it.")
-    states = ", ".join(f"{worker.name}: {worker.badge.text}" for worker in overview.members[:5])
-    return _("No worker can take it now (%(states)s).") % {"states": states}
+    return _("No worker can take it now (%(reasons)s).") % {"reasons": told(deployment.refusals)}
+
+
+def told(refusals: Sequence[tuple[str, str]]) -> str:
+    """`box-1: cordoned; box-2: needs 14.0 GB, 9.0 GB free`, of so many workers as one can read."""
+    shown = "; ".join(f"{worker}: {reason}" for worker, reason in refusals[:_MAX_TOLD])
+    num_left = len(refusals) - _MAX_TOLD
+    return shown if num_left <= 0 else _("%(shown)s; and %(count)d more") % {"shown": shown, "count": num_left}
 
 
 def _sentence(text: str) -> str:

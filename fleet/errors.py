@@ -5,15 +5,19 @@ FleetError
 ├── BodyTooLarge            the worker's software
 ├── ProtocolUnsupported     the operator: upgrade one side
 ├── AddressRefused          the operator (another address) or the administrator (WORKER_NETWORKS)
+├── LabelsMalformed         the administrator: write name=value, separated by commas
+├── ActRefused              the administrator: what was asked cannot be done as things are; the text says what can
 ├── HeartbeatReplayed       nobody, or the administrator if somebody replays what they overheard
 └── CredentialRefused       the operator: no credential that is any good
     ├── JoinTokenRefused    the administrator: issue another
     └── WorkerRevoked       nobody: the administrator has decided
 """
 
+from django.utils.translation import gettext
+
 
 class FleetError(Exception):
-    """Something is wrong with what a worker asked; the text is shown to its operator."""
+    """Something is wrong with what a worker or an administrator asked; the text is shown to whoever asked."""
 
     status = 400
     code = "fleet_error"
@@ -33,6 +37,20 @@ class ProtocolUnsupported(FleetError):
 
 class AddressRefused(FleetError):
     code = "address_refused"
+
+
+class LabelsMalformed(FleetError):
+    code = "labels_malformed"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            gettext("“%(text)s” is not a list of labels. Write name=value, separated by commas: gpu=h100, zone=a.")
+            % {"text": text}
+        )
+
+
+class ActRefused(FleetError):
+    status, code = 409, "act_refused"
 
 
 class HeartbeatReplayed(FleetError):

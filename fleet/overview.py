@@ -1,13 +1,16 @@
 """What the fleet is doing, on plain values: read once, compared, shown. What nobody vouches for is not shown."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import pgettext
 
+from fleet.labels import format_labels
 from fleet.models import Deployment, JoinToken, Replica, Worker, WorkerState
+from fleet.placement import plan
+from fleet.placement_input import placed_from, sites_from, wanted_from
 from protocol.control import ReplicaPhase
 
 LOST = "lost"
@@ -66,6 +69,10 @@ class WorkerView:
     address: str
     state: WorkerState
     is_cordoned: bool
+    is_emptied: bool
+    """An administrator has asked for everything to be moved off."""
+    maintenance_remark: str
+    labels: str
     last_heartbeat_at: datetime | None
     probe_failure: str
     disk_free_bytes: int | None
@@ -76,9 +83,16 @@ class WorkerView:
 
     @property
     def badge(self) -> Badge:
-        if self.is_cordoned and self.state is WorkerState.ALIVE:
-            return Badge(text=pgettext("worker", "cordoned"), tone="warning")
-        return state_badge(self.state)
+        if self.maintenance_remark and self.state is not WorkerState.REVOKED:
+            return Badge(text=pgettext("worker", "maintenance"), tone="warning")
+        decided = self._decided() if self.state is WorkerState.ALIVE else ""
+        return Badge(text=decided, tone="warning") if decided else state_badge(self.state)
+
+    def _decided(self) -> str:
+        """What an administrator decided about it, in a word; empty: nothing."""
+        if self.is_emptied:
+            return pgettext("worker", "draining") if self.replicas else pgettext("worker", "drained")
+        return pgettext("worker", "cordoned") if self.is_cordoned else ""
 
     @property
     def num_ready(self) -> int:
@@ -96,9 +110,12 @@ class DeploymentView:
     engine: str
     source: str
     num_wanted: int
-    pinned_worker: str
-    """Name of the worker it must run on; empty when the fleet chooses."""
+    pinned_workers: tuple[str, ...]
+    """Names of the workers it must run on; empty when the fleet chooses."""
+    is_stopped: bool
     replicas: tuple[ReplicaView, ...]
+    refusals: tuple[tuple[str, str], ...] = ()
+    """(worker, reason) of each worker that could not take the replica that has no place."""
 
     @property
     def num_ready(self) -> int:
@@ -174,21 +191,43 @@ def phase_badge(phase: str, progress: float = 0.0) -> Badge:
 
 
 def read_overview() -> Overview:
-    """Four queries, whatever the size of the fleet; no secret is read."""
-    rows = Replica.objects.desired().select_related("worker", "deployment__model").defer("worker__gateway_secret")
+    """Five queries, whatever the size of the fleet; no secret is read."""
+    desired = Replica.objects.desired().select_related("worker", "deployment__model").defer("worker__gateway_secret")
+    rows = list(desired)
     replicas = tuple(replica_view(replica) for replica in rows)
     by_worker, by_deployment = defaultdict(list), defaultdict(list)
     for replica in replicas:
         by_worker[replica.worker_id].append(replica)
         by_deployment[replica.deployment_id].append(replica)
-    deployments = Deployment.objects.select_related("model", "worker").defer("worker__gateway_secret")
-    workers = Worker.objects.defer("gateway_secret")
+    deployments = list(Deployment.objects.select_related("model").prefetch_related("pins"))
+    workers = list(Worker.objects.defer("gateway_secret"))
+    refusals = _refusals(deployments, workers, rows)
+    names = {worker.pk: worker.name for worker in workers}
     return Overview(
         workers=tuple(worker_view(worker, by_worker[str(worker.pk)]) for worker in workers),
-        deployments=tuple(deployment_view(deployment, by_deployment[deployment.pk]) for deployment in deployments),
+        deployments=tuple(
+            deployment_view(
+                deployment,
+                by_deployment[deployment.pk],
+                pinned_workers=[names[pin.worker_id] for pin in deployment.pins.all() if pin.worker_id in names],
+                refusals=refusals.get(deployment.pk, ()),
+            )
+            for deployment in deployments
+        ),
         replicas=replicas,
         usable_join_tokens=tuple(JoinToken.objects.usable().values_list("pk", flat=True)),
     )
+
+
+def _refusals(
+    deployments: Sequence[Deployment], workers: Sequence[Worker], replicas: Sequence[Replica]
+) -> Mapping[int, Sequence[tuple[str, str]]]:
+    """By deployment that has a replica without a place: each worker's name, and why it is not there."""
+    todo = plan(wanted_from(deployments, replicas), sites_from(workers, replicas), placed_from(replicas))
+    return {
+        unplaced.deployment.deployment_id: [(name, refusal.text) for name, refusal in unplaced.refusals]
+        for unplaced in todo.unplaced
+    }
 
 
 def _phase_words() -> dict[str, str]:
@@ -229,6 +268,9 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
         address=worker.address,
         state=worker.state,
         is_cordoned=worker.cordoned,
+        is_emptied=worker.drain_requested_at is not None,
+        maintenance_remark=worker.maintenance_remark,
+        labels=format_labels(worker.labels),
         last_heartbeat_at=worker.last_heartbeat_at,
         probe_failure=worker.probe_failure,
         disk_free_bytes=worker.hardware.get("disk_free_bytes"),
@@ -238,13 +280,21 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
     )
 
 
-def deployment_view(deployment: Deployment, replicas: Iterable[ReplicaView]) -> DeploymentView:
+def deployment_view(
+    deployment: Deployment,
+    replicas: Iterable[ReplicaView],
+    *,
+    pinned_workers: Iterable[str] = (),
+    refusals: Iterable[tuple[str, str]] = (),
+) -> DeploymentView:
     return DeploymentView(
         deployment_id=deployment.pk,
         model=deployment.model.name,
         engine=deployment.engine,
         source=deployment.source,
-        num_wanted=deployment.num_replicas,
-        pinned_worker=deployment.worker.name if deployment.worker else "",
+        num_wanted=deployment.num_wanted,
+        pinned_workers=tuple(pinned_workers),
+        is_stopped=deployment.is_stopped,
         replicas=tuple(replicas),
+        refusals=tuple(refusals),
     )

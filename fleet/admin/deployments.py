@@ -1,23 +1,28 @@
 """Deployments in admin: what should run, said by a person; whether it does, followed live."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.validators import RegexValidator
-from django.db.models import Prefetch, QuerySet
-from django.forms import ModelChoiceField
+from django.db.models import Prefetch, Q, QuerySet
+from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from fleet.admin.labels import LabelsField
 from fleet.admin.live import LiveModelAdmin, live_place
+from fleet.attention import told
 from fleet.fragments import deployment_badge
+from fleet.labels import format_labels
 from fleet.models import Deployment, EngineName, Replica, Worker
 from fleet.overview import deployment_view, replica_view
+from fleet.placement import Unplaced
 from fleet.reconciler import reconcile
 
 DTYPES = [
@@ -43,7 +48,7 @@ class SuggestingTextInput(UnfoldAdminTextInputWidget):
         return {**context, "suggestions": self.suggestions}
 
 
-class WorkerChoiceField(ModelChoiceField):
+class WorkersField(ModelMultipleChoiceField):
     def label_from_instance(self, worker: Any) -> str:
         return f"{worker.name} ({worker.state.label})"
 
@@ -66,17 +71,32 @@ class DeploymentForm(forms.ModelForm):
         validators=[RegexValidator(r"^(auto|cpu|mps|cuda(:\d+)?)$", _("Write auto, cpu, cuda, cuda:0 or mps."))],
         help_text=_("“auto” takes a GPU if the worker has one, else its CPU."),
     )
-    worker = WorkerChoiceField(
-        label=_("worker"),
+    pinned_workers = WorkersField(
+        label=_("workers"),
         queryset=Worker.objects.filter(revoked_at=None),
         required=False,
-        empty_label=_("any: let the fleet choose"),
-        widget=UnfoldAdminSelectWidget,
+        widget=UnfoldAdminSelectMultipleWidget,
+        help_text=_("It runs on one of these only. None chosen: the fleet chooses."),
+    )
+    selector = LabelsField(
+        label=_("worker labels"),
+        help_text=_("A worker must have all of these: name=value, separated by commas, such as gpu=h100, zone=a."),
     )
 
     class Meta:
         model = Deployment
-        fields = ("model", "engine", "source", "dtype", "device", "num_replicas", "max_concurrency", "speed", "worker")
+        fields = (
+            "model",
+            "engine",
+            "source",
+            "dtype",
+            "device",
+            "num_replicas",
+            "max_concurrency",
+            "speed",
+            "memory_gb",
+            "selector",
+        )
         widgets: ClassVar = {"source": SuggestingTextInput(("demo",))}
         help_texts: ClassVar = {
             "model": _("The name callers use. Not in the list yet? Add it with the plus sign."),
@@ -84,6 +104,15 @@ class DeploymentForm(forms.ModelForm):
             "num_replicas": _("How many copies run at the same time. 0 stops the model without forgetting it."),
             "max_concurrency": _("How many requests one copy works on at the same time."),
         }  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["pinned_workers"] = list(self.instance.pinned_to.values_list("pk", flat=True))
+            # A revoked worker stays chosen until a person takes it out.
+            self.fields["pinned_workers"].queryset = Worker.objects.filter(  # type: ignore[attr-defined]
+                Q(revoked_at=None) | Q(pins__deployment=self.instance)
+            ).distinct()
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -96,19 +125,20 @@ class DeploymentForm(forms.ModelForm):
 class DeploymentAdmin(LiveModelAdmin):
     form = DeploymentForm
     live_kind = "deployment"
-    list_display = ("model", "live_state", "engine", "source", "device", "worker_name", "created_at")
-    list_filter = ("model", "engine", "worker")
-    list_select_related = ("model", "worker")
+    list_display = ("model", "live_state", "engine", "source", "device", "placed_on", "created_at")
+    list_filter = ("model", "engine", "pinned_to")
+    list_select_related = ("model",)
     search_fields = ("model__name", "source")
     fieldsets = (
         (_("What"), {"fields": ("model", "engine", "source")}),
-        (_("Where"), {"fields": ("worker", "device", "dtype")}),
-        (_("How much"), {"fields": ("num_replicas", "max_concurrency")}),
+        (_("Where"), {"fields": ("selector", "pinned_workers", "device", "dtype")}),
+        (_("How much"), {"fields": ("num_replicas", "max_concurrency", "memory_gb")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         current = Replica.objects.filter(retired_at=None).select_related("worker", "deployment__model")
-        return super().get_queryset(request).prefetch_related(Prefetch("replicas", current, to_attr="current"))
+        rows = super().get_queryset(request).prefetch_related("pins__worker")
+        return rows.prefetch_related(Prefetch("replicas", current, to_attr="current"))
 
     @display(description=_("state"))
     def live_state(self, deployment: Deployment) -> SafeString:
@@ -116,15 +146,18 @@ class DeploymentAdmin(LiveModelAdmin):
         badge = deployment_badge(deployment_view(deployment, replicas))
         return live_place(f"deployment-badge:{deployment.pk}", badge)
 
-    @display(description=_("worker"), ordering="worker__name")
-    def worker_name(self, deployment: Deployment) -> str:
-        return deployment.worker.name if deployment.worker else gettext("any")
+    @display(description=_("runs on"))
+    def placed_on(self, deployment: Deployment) -> str:
+        pinned = ", ".join(pin.worker.name for pin in deployment.pins.all())
+        return pinned or format_labels(deployment.selector) or gettext("any worker")
 
-    def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        unplaced = [slot for slot in reconcile().unplaced if slot.deployment.deployment_id == obj.pk]
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The workers it is pinned to are saved last; only then is it clear what it wants."""
+        super().save_related(request, form, formsets, change)
+        form.instance.pinned_to.set(form.cleaned_data["pinned_workers"])
+        unplaced = [slot for slot in reconcile().unplaced if slot.deployment.deployment_id == form.instance.pk]
         if unplaced:
-            messages.warning(request, _no_place(len(unplaced), unplaced[0].refusals))
+            messages.warning(request, _no_place(unplaced))
 
     def delete_model(self, request: HttpRequest, obj: Deployment) -> None:
         super().delete_model(request, obj)
@@ -135,9 +168,14 @@ class DeploymentAdmin(LiveModelAdmin):
         reconcile()
 
 
-def _no_place(count: int, refusals: Any) -> str:
+def _no_place(unplaced: Sequence[Unplaced]) -> str:
     """Why the reconciler could not place some replicas, worker by worker."""
+    refusals = [(name, refusal.text) for name, refusal in unplaced[0].refusals]
     if not refusals:
         return gettext("No worker has joined yet, so it waits. Issue a join token to add one.")
-    reasons = "; ".join(f"{name}: {refusal.label}" for name, refusal in list(refusals.items())[:5])
-    return gettext("%(count)d replica(s) wait for a worker. %(reasons)s.") % {"count": count, "reasons": reasons}
+    text = ngettext(
+        "%(count)d replica waits for a worker. %(reasons)s.",
+        "%(count)d replicas wait for a worker. %(reasons)s.",
+        len(unplaced),
+    )
+    return text % {"count": len(unplaced), "reasons": told(refusals)}

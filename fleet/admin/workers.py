@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.forms import Form
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from fleet.admin.labels import LabelsField
 from fleet.admin.live import LiveModelAdmin, leave_dialog, live_panel, live_place
 from fleet.fragments import worker_badge, worker_beat
 from fleet.membership import revoke
@@ -22,15 +24,23 @@ from fleet.overview import worker_view
 from fleet.reconciler import reconcile
 
 
+class WorkerForm(forms.ModelForm):
+    labels = LabelsField(
+        label=_("labels"),
+        help_text=_("What deployments may ask for: name=value, separated by commas, such as gpu=h100, zone=a."),
+    )
+
+
 @admin.register(Worker)
 class WorkerAdmin(LiveModelAdmin):
+    form = WorkerForm
     live_kind = "worker"
     change_form_outer_after_template = "fleet/_live_timeline.html"
     list_display = ("name", "live_state", "live_beat", "devices", "address", "software_version", "enrolled_at")
     list_filter = ("cordoned", "is_draining", ("revoked_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "address")
     fieldsets = (
-        (None, {"fields": ("name",)}),
+        (None, {"fields": ("name", "labels")}),
         (_("Machine"), {"fields": ("hardware_facts", "software_version")}),
         (_("Identity"), {"fields": ("address", "pinned_ip", "join_token", "enrolled_at", "revoked_at", "id")}),
     )

@@ -1,7 +1,7 @@
 """What should run (LanguageModel, Deployment), what does run (Worker, Replica) and did (Transition), and who may join
 (JoinToken)."""
 
-from fleet.models.deployment import Deployment, EngineName
+from fleet.models.deployment import Deployment, EngineName, Pin
 from fleet.models.join_token import JoinToken, JoinTokenQuerySet
 from fleet.models.language_model import BalancingPolicy, LanguageModel
 from fleet.models.replica import Replica, ReplicaQuerySet
@@ -16,6 +16,7 @@ __all__ = [
     "JoinToken",
     "JoinTokenQuerySet",
     "LanguageModel",
+    "Pin",
     "ProbeFailure",
     "Replica",
     "ReplicaQuerySet",

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from fleet.models.language_model import LanguageModel
+from fleet.models.worker import Worker
 
 
 class EngineName(models.TextChoices):
@@ -42,15 +43,22 @@ class Deployment(models.Model):
             "Of each replica, in proportion to the model's others; for balancing by speed. Empty: as it is measured."
         ),
     )
-    worker = models.ForeignKey(
-        "Worker",
-        models.SET_NULL,
+    is_stopped = models.BooleanField(
+        _("stopped"), default=False, help_text=_("Runs nowhere; the number of replicas is kept for the next start.")
+    )
+    memory_gb = models.FloatField(
+        _("memory for each replica, in GB"),
         null=True,
         blank=True,
-        related_name="pinned_deployments",
-        verbose_name=_("worker"),
-        help_text=_("Leave empty to let the fleet choose."),
+        validators=[MinValueValidator(0.01), MaxValueValidator(100_000)],
+        help_text=_("Empty: what its replicas were measured to use, or what the model’s name tells."),
     )
+    selector = models.JSONField(_("worker labels"), default=dict, blank=True)
+    """Labels that a worker must have."""
+    pinned_to = models.ManyToManyField(
+        Worker, through="Pin", blank=True, related_name="pinned_deployments", verbose_name=_("workers")
+    )
+    """Empty: any worker."""
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -62,6 +70,26 @@ class Deployment(models.Model):
         return f"{self.model} ×{self.num_replicas}"
 
     @property
+    def num_wanted(self) -> int:
+        return 0 if self.is_stopped else self.num_replicas
+
+    @property
     def spec(self) -> dict[str, Any]:
         """What an engine process is started with. A replica keeps its own copy; when the two differ, it is replaced."""
         return {name: getattr(self, name) for name in ("engine", "source", "dtype", "device", "max_concurrency")}
+
+
+class Pin(models.Model):
+    """A deployment that must run on this worker, or on another that it is pinned to as well.
+
+    A worker cannot be removed while something is pinned to it: that would unpin silently.
+    """
+
+    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="pins")
+    worker = models.ForeignKey(Worker, models.PROTECT, related_name="pins")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["deployment", "worker"], name="pinned_once")]
+
+    def __str__(self) -> str:
+        return f"{self.deployment} @ {self.worker}"

@@ -48,6 +48,8 @@ class Replica(models.Model):
     context_length = models.PositiveIntegerField(_("context length"), null=True)
     capabilities = models.JSONField(_("capabilities"), default=list)
     observed_at = models.DateTimeField(_("observed"), null=True)
+    restart_requested_at = models.DateTimeField(_("restart asked for"), null=True, editable=False)
+    """By an administrator: another takes its place."""
     retired_at = models.DateTimeField(_("retired"), null=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

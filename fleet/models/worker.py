@@ -79,7 +79,13 @@ class Worker(models.Model):
         "JoinToken", models.SET_NULL, null=True, related_name="workers", editable=False, verbose_name=_("join token")
     )
     cordoned = models.BooleanField(_("cordoned"), default=False, help_text=_("Gets no new replicas."))
+    labels = models.JSONField(_("labels"), default=dict, blank=True)
+    drain_requested_at = models.DateTimeField(_("drain asked for"), null=True, blank=True, editable=False)
+    """By an administrator: everything is moved off, or unloaded where nobody else can take it."""
+    maintenance_remark = models.CharField(_("maintenance"), max_length=200, blank=True)
+    """Why it is under maintenance; empty: it is not."""
     is_draining = models.BooleanField(_("draining"), default=False, editable=False)
+    """Its daemon says so: it was told to stop."""
     boot_id = models.CharField(max_length=64, blank=True, editable=False)
     sequence = models.PositiveBigIntegerField(default=0, editable=False)
     hardware = models.JSONField(_("hardware"), default=dict, editable=False)

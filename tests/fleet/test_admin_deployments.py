@@ -25,7 +25,6 @@ def form(db):
             "device": "auto",
             "num_replicas": 1,
             "max_concurrency": 8,
-            "worker": "",
         }
         return given | fields
 
@@ -57,7 +56,7 @@ def test_a_deployment_that_no_worker_can_take_is_saved_with_the_reason(admin_cli
     make_worker("box-1", cordoned=True)
     response = admin_client.post(ADD, form())
     warnings = [str(message) for message in get_messages(response.wsgi_request)]
-    assert any("box-1: the worker is cordoned" in warning for warning in warnings)
+    assert any("box-1: cordoned" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +67,8 @@ def test_a_deployment_that_no_worker_can_take_is_saved_with_the_reason(admin_cli
         ("dtype", "int3", "Select a valid choice"),
         ("num_replicas", 65, "less than or equal to 64"),
         ("max_concurrency", 0, "greater than or equal to 1"),
+        ("selector", "gpu:h100", "Write name=value"),
+        ("memory_gb", -1, "greater than or equal to 0.01"),
     ],
 )
 def test_a_mistake_is_named_at_its_field(admin_client: Client, form, field, value, said):
@@ -78,8 +79,46 @@ def test_a_mistake_is_named_at_its_field(admin_client: Client, form, field, valu
 def test_a_revoked_worker_cannot_be_chosen(admin_client: Client, form, make_worker):
     worker = make_worker()
     worker.revoke()
-    response = admin_client.post(ADD, form(worker=str(worker.pk)))
-    assert "worker" in response.context["adminform"].form.errors
+    response = admin_client.post(ADD, form(pinned_workers=[str(worker.pk)]))
+    assert "pinned_workers" in response.context["adminform"].form.errors
+
+
+def test_a_deployment_is_pinned_to_the_workers_that_were_chosen(admin_client: Client, form, make_worker):
+    make_worker("box-1")
+    chosen = [make_worker("box-2"), make_worker("box-3")]
+    admin_client.post(ADD, form(pinned_workers=[str(worker.pk) for worker in chosen], num_replicas=2))
+    assert set(Replica.objects.values_list("worker__name", flat=True)) == {"box-2", "box-3"}
+
+
+def test_a_pin_to_a_worker_that_was_revoked_since_stays_until_somebody_takes_it_out(
+    admin_client: Client, form, make_worker, make_deployment
+):
+    worker = make_worker()
+    deployment = make_deployment()
+    deployment.pinned_to.add(worker)
+    worker.revoke()
+    page = reverse("admin:fleet_deployment_change", args=[deployment.pk])
+    admin_client.post(page, form(model=deployment.model_id, pinned_workers=[str(worker.pk)]))
+    assert list(deployment.pinned_to.all()) == [worker]
+
+
+def test_labels_are_written_as_one_line_and_shown_as_one(admin_client: Client, form):
+    admin_client.post(ADD, form(selector="zone=a, gpu=h100"))
+    deployment = Deployment.objects.get()
+    page = admin_client.get(reverse("admin:fleet_deployment_change", args=[deployment.pk])).content.decode()
+    assert (deployment.selector, "gpu=h100, zone=a" in page) == ({"zone": "a", "gpu": "h100"}, True)
+
+
+def test_its_own_page_says_worker_by_worker_why_a_replica_has_no_place(
+    admin_client: Client, make_worker, make_deployment
+):
+    gpu = {"kind": "cuda", "name": "H100", "memory_total_bytes": 80 * 2**30, "memory_free_bytes": 9 * 2**30}
+    make_worker("box-1", hardware={"devices": [gpu]}, labels={"gpu": "h100"})
+    make_worker("box-2")
+    deployment = make_deployment(memory_gb=14, selector={"gpu": "h100"})
+    page = admin_client.get(reverse("admin:fleet_deployment_change", args=[deployment.pk])).content.decode()
+    assert "needs 14.0 GB, 9.0 GB free" in page
+    assert "lacks the label gpu=h100" in page
 
 
 def test_a_deleted_deployment_leaves_no_replica(admin_client: Client, make_worker, make_deployment):

@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.models import ProtectedError
 from django.utils.timezone import now
 
 from fleet.heartbeats import mark_lost
-from fleet.models import Replica, Worker
-from fleet.placement import Refusal
+from fleet.models import Deployment, Replica, Worker
+from fleet.placement import Why
+from fleet.placement_input import state_refusal
 from fleet.reconciler import reconcile
 
 
@@ -76,7 +78,48 @@ def test_what_cannot_be_placed_says_why(make_worker, make_deployment):
     make_worker(cordoned=True)
     make_deployment()
     (unplaced,) = reconcile().unplaced
-    assert unplaced.refusals == {"box-1": Refusal.CORDONED}
+    assert [(name, refusal.why) for name, refusal in unplaced.refusals] == [("box-1", Why.CORDONED)]
+
+
+def test_what_was_measured_of_one_replica_is_what_the_next_one_needs(make_worker, make_deployment):
+    box = {"kind": "cpu", "memory_total_bytes": 16 * 2**30, "memory_free_bytes": 2 * 2**30}
+    make_worker(hardware={"devices": [box]})
+    deployment = make_deployment()
+    reconcile()
+    Replica.objects.update(phase="ready", memory_bytes=3 * 2**30)
+    Deployment.objects.filter(pk=deployment.pk).update(num_replicas=2)
+    (unplaced,) = reconcile().unplaced
+    assert unplaced.refusals[0][1].text == "needs 3.0 GB (as measured), 2.0 GB free"
+
+
+def test_a_stopped_deployment_runs_nowhere_and_keeps_its_number(make_worker, make_deployment):
+    make_worker()
+    deployment = make_deployment(num_replicas=2, is_stopped=True)
+    reconcile()
+    assert (deployment.replicas.count(), deployment.num_replicas) == (0, 2)
+
+
+def test_a_worker_that_something_is_pinned_to_cannot_be_deleted(make_worker, make_deployment):
+    worker = make_worker()
+    make_deployment().pinned_to.add(worker)
+    with pytest.raises(ProtectedError):
+        worker.delete()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"maintenance_remark": "new fans"}, "under maintenance: new fans"),
+        ({"last_heartbeat_at": now() - timedelta(hours=1)}, "silent for 60 min"),
+        ({"last_heartbeat_at": None}, "has never been heard"),
+        ({"is_draining": True}, "draining"),
+        ({"drain_requested_at": now()}, "draining"),
+    ],
+)
+def test_a_worker_in_no_state_to_take_a_replica_says_which(make_worker, fields, said):
+    refusal = state_refusal(make_worker(**fields))
+    assert refusal is not None
+    assert refusal.text == said
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,7 +43,7 @@ def test_a_worker_arrives_and_a_model_becomes_ready_while_one_looks_on(admin: Pa
     admin.goto("/admin/fleet/deployment/add/")
     admin.get_by_label("Model").select_option(label="parrot")
     admin.get_by_label("Engine").select_option("echo")
-    admin.get_by_label("worker").select_option(label="box-7 (alive)")
+    admin.locator("select[name=pinned_workers]").select_option(label="box-7 (alive)")
     save(admin)
     row = admin.get_by_role("row").filter(has_text="parrot")
     expect(row).to_contain_text(re.compile("ready.*1/1", re.DOTALL))
