@@ -1,7 +1,7 @@
 """What this process knows of its replicas' load, and the choice among them by their model's policy."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 _MAX_REMEMBERED = 10_000
 _WEIGHT_OF_NEWS = 0.2
 _MIN_MEASURED_TOKENS = 8
+_MAX_ENDINGS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +35,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """Load as a worker told it with an answer."""
+    """Requests on a replica that were not ours, as its worker's last word lets us know."""
 
     num_others: int
-    """Requests there that were not ours."""
     heard_at: datetime
 
 
@@ -48,6 +48,8 @@ class Balancer:
     in_flight: Counter[str] = field(default_factory=Counter)
     breaker: Breaker = field(default_factory=Breaker)
     _in_flight_by_model: Counter[str] = field(default_factory=Counter)
+    _endings: dict[str, deque[datetime]] = field(default_factory=dict)
+    """When our last requests there ended."""
     _reports: dict[str, _Report] = field(default_factory=dict)
     _speeds: dict[str, float] = field(default_factory=dict)
     _policies: dict[str, tuple[BalancingPolicy, Policy]] = field(default_factory=dict)
@@ -71,6 +73,9 @@ class Balancer:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
+        if replica.replica_id not in self._endings:
+            _remember(self._endings, replica.replica_id, deque(maxlen=_MAX_ENDINGS))
+        self._endings[replica.replica_id].append(now())
 
     def heard(self, replica: RoutableReplica, num_requests: int) -> None:
         """A worker said, with an answer, how many requests that replica has."""
@@ -86,17 +91,8 @@ class Balancer:
         _remember(self._speeds, replica.replica_id, before + _WEIGHT_OF_NEWS * (speed - before))
 
     def load(self, replica: RoutableReplica) -> float:
-        """Share of its places that are taken; above 1 when requests wait.
-
-        What came with an answer is fresh, and tells others' requests from ours. A heartbeat knows of other gateways,
-        too, but is seconds old, while our own count is exact but ours alone: of these two the larger counts.
-        """
-        ours, report = self.in_flight[replica.replica_id], self._reports.get(replica.replica_id)
-        if report and report.heard_at > replica.observed_at:
-            num = report.num_others + ours
-        else:
-            num = max(replica.num_running + replica.num_waiting, ours)
-        return num / replica.max_concurrency
+        """Share of its places that are taken; above 1 when requests wait."""
+        return (self.in_flight[replica.replica_id] + self._num_others(replica)) / replica.max_concurrency
 
     def speed(self, replica: RoutableReplica) -> float | None:
         """As the administrator gave it, or in tokens a second as it was measured here."""
@@ -104,6 +100,24 @@ class Balancer:
 
     def mean_load(self, pool: Pool) -> float:
         return max(pool.num_reported, self._in_flight_by_model[pool.model]) / (pool.num_places or 1)
+
+    def _num_others(self, replica: RoutableReplica) -> int:
+        """By what came with an answer, or by the heartbeat if that is newer."""
+        report = self._reports.get(replica.replica_id)
+        if report is None or report.heard_at < replica.observed_at:
+            report = _Report(self._others_in_heartbeat(replica), replica.observed_at)
+            _remember(self._reports, replica.replica_id, report)
+        return report.num_others
+
+    def _others_in_heartbeat(self, replica: RoutableReplica) -> int:
+        """Seconds old, a heartbeat also counts requests of ours that have ended since: they must not hold places.
+
+        Rather too few than too many: a request too much waits at the worker, a place too few stays empty.
+        """
+        endings = self._endings.get(replica.replica_id, ())
+        num_ended_since = sum(ending > replica.observed_at for ending in endings)
+        num_ours = self.in_flight[replica.replica_id] + num_ended_since
+        return max(0, replica.num_running + replica.num_waiting - num_ours)
 
     def _policy(self, pool: Pool) -> Policy:
         chosen, policy = self._policies.get(pool.model, (None, None))

@@ -39,6 +39,14 @@ def test_what_came_with_an_answer_tells_others_requests_from_ours():
     assert balancer.load(replica) == 1.0
 
 
+def test_requests_of_ours_that_ended_since_the_heartbeat_hold_no_place():
+    balancer, replica = Balancer(), make_replica("a", running=3, room=4, observed_at=now() - timedelta(seconds=4))
+    take(balancer, replica, 2)
+    balancer.give_back(replica)
+    balancer.give_back(replica)
+    assert balancer.load(replica) == 1 / 4
+
+
 def test_a_later_heartbeat_overrules_what_came_with_an_answer():
     balancer, replica = Balancer(), make_replica("a")
     balancer.heard(replica, 8)
