@@ -56,6 +56,8 @@ def _first_steps(overview: Overview) -> Iterator[Finding]:
 
 def _workers(overview: Overview) -> Iterator[Finding]:
     for worker in overview.members:
+        if worker.is_shared:
+            yield _shared(worker)
         if worker.maintenance_remark:
             yield _under_maintenance(worker)
         elif worker.state is WorkerState.SILENT:
@@ -101,6 +103,20 @@ def _unreachable(worker: WorkerView) -> Finding:
         tone="warning",
         title=_("Worker %(name)s cannot be reached") % {"name": worker.name},
         cause=f"{cause} {advice}",
+        action=_("Open the worker"),
+        url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
+    )
+
+
+def _shared(worker: WorkerView) -> Finding:
+    return Finding(
+        tone="danger",
+        title=_("Two daemons use the credential of worker %(name)s") % {"name": worker.name},
+        cause=_(
+            "The one that was started later, at %(address)s, is heard; the other is refused. Stop the copy and rotate "
+            "the credential; if you know neither, revoke the worker and let the machine join anew."
+        )
+        % {"address": worker.address},
         action=_("Open the worker"),
         url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
     )

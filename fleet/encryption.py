@@ -11,10 +11,10 @@ from django.db import models
 
 
 class EncryptedTextField(models.TextField):
-    """Text that is encrypted with settings.ENCRYPTION_KEY on its way into the database."""
+    """Text that is encrypted with settings.ENCRYPTION_KEY on its way into the database; null stays null."""
 
-    def get_prep_value(self, value: Any) -> str:
-        return _cipher(settings.ENCRYPTION_KEY).encrypt(str(value).encode()).decode()
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else _cipher(settings.ENCRYPTION_KEY).encrypt(str(value).encode()).decode()
 
     def from_db_value(self, value: str | None, *_: Any) -> str | None:
         # None: the row is the missing side of an outer join.

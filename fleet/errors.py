@@ -8,6 +8,7 @@ FleetError
 ├── LabelsMalformed         the administrator: write name=value, separated by commas
 ├── ActRefused              the administrator: what was asked cannot be done as things are; the text says what can
 ├── HeartbeatReplayed       nobody, or the administrator if somebody replays what they overheard
+│   └── CredentialShared    the operator: two daemons use one credential, the one that was started later is heard
 └── CredentialRefused       the operator: no credential that is any good
     ├── JoinTokenRefused    the administrator: issue another
     └── WorkerRevoked       nobody: the administrator has decided
@@ -55,6 +56,10 @@ class ActRefused(FleetError):
 
 class HeartbeatReplayed(FleetError):
     status, code = 409, "heartbeat_replayed"
+
+
+class CredentialShared(HeartbeatReplayed):
+    code = "credential_shared"
 
 
 class CredentialRefused(FleetError):

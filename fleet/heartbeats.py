@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from fleet.addresses import pin
-from fleet.errors import HeartbeatReplayed, WorkerRevoked
+from fleet.errors import CredentialShared, HeartbeatReplayed, WorkerRevoked
 from fleet.models import Cause, Replica, Transition, Worker, WorkerState
 from fleet.reconciler import reconcile
 from protocol.codec import to_builtins
@@ -17,6 +17,7 @@ from protocol.control import DesiredReplica, DesiredState, Heartbeat, ReplicaPha
 
 logger = logging.getLogger(__name__)
 
+_BOOTS_KEPT = 50
 _OBSERVED = (
     "phase",
     "progress",
@@ -34,8 +35,11 @@ _OBSERVED = (
 def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
     """Store the observed state; what the worker should run. `worker` is the row as it was; it is brought up to date.
 
-    Raises HeartbeatReplayed for a beat that is not newer than the last one, AddressRefused, WorkerRevoked.
+    Raises HeartbeatReplayed for a beat that is not newer than the last one, CredentialShared for one of a daemon that
+    was started before the last one, AddressRefused, WorkerRevoked.
     """
+    if beat.boot_id in worker.past_boots:
+        raise _shared(worker)
     before, last_boot_id = worker.state, worker.boot_id
     with transaction.atomic():
         _record_worker(worker, beat)
@@ -56,6 +60,7 @@ def desired_state(worker: Worker) -> DesiredState:
             for replica in replicas
         ],
         heartbeat_interval_s=settings.HEARTBEAT_INTERVAL.total_seconds(),
+        next_credential=worker.next_credential or "",
     )
 
 
@@ -88,17 +93,30 @@ def _record_worker(worker: Worker, beat: Heartbeat) -> None:
         "last_heartbeat_at": now(),
         "lost_at": None,
     }
+    if worker.boot_id not in ("", beat.boot_id):
+        observed["past_boots"] = [*worker.past_boots, worker.boot_id][-_BOOTS_KEPT:]
     if beat.address.rstrip("/") != worker.address:
         address = pin(beat.address, settings.WORKER_NETWORKS)
         observed |= {"address": address.url, "pinned_ip": address.ip}
     row = Worker.objects.filter(pk=worker.pk)
-    is_newer = ~Q(boot_id=beat.boot_id) | Q(sequence__lt=beat.sequence)
+    # Of two first beats of two daemons one comes second, and is judged anew against the other.
+    is_newer = Q(boot_id=worker.boot_id) & (~Q(boot_id=beat.boot_id) | Q(sequence__lt=beat.sequence))
     if row.filter(is_newer, revoked_at=None).update(**observed):
         vars(worker).update(observed)
         return
     if row.filter(revoked_at=None).exists():
         raise HeartbeatReplayed(f"Heartbeat {beat.sequence} of this start of the worker has been recorded before.")
     raise WorkerRevoked("The administrator has revoked this worker.")
+
+
+def _shared(worker: Worker) -> CredentialShared:
+    if not worker.is_shared:
+        logger.warning("Two daemons use the credential of the worker %s.", worker.name)
+    Worker.objects.filter(pk=worker.pk).update(shared_at=now())
+    return CredentialShared(
+        f"Another daemon has taken over as “{worker.name}” with the same credential. Stop one of the two; this one "
+        "needs a restart to be heard again, or a --state-dir of its own and a join token."
+    )
 
 
 def _note_change(worker: Worker, before: WorkerState, last_boot_id: str) -> None:

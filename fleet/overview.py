@@ -9,6 +9,7 @@ from django.utils.translation import pgettext
 
 from fleet.labels import format_labels
 from fleet.models import Deployment, JoinToken, Replica, Worker, WorkerState
+from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement import plan
 from fleet.placement_input import placed_from, sites_from, wanted_from
 from protocol.control import ReplicaPhase
@@ -75,6 +76,8 @@ class WorkerView:
     labels: str
     last_heartbeat_at: datetime | None
     probe_failure: str
+    is_shared: bool
+    """Two daemons use its credential."""
     disk_free_bytes: int | None
     """Where its models lie; None before its first heartbeat."""
     join_token_id: int | None
@@ -192,7 +195,7 @@ def phase_badge(phase: str, progress: float = 0.0) -> Badge:
 
 def read_overview() -> Overview:
     """Five queries, whatever the size of the fleet; no secret is read."""
-    desired = Replica.objects.desired().select_related("worker", "deployment__model").defer("worker__gateway_secret")
+    desired = Replica.objects.desired().select_related("worker", "deployment__model").defer(*SECRETS_OF_WORKER)
     rows = list(desired)
     replicas = tuple(replica_view(replica) for replica in rows)
     by_worker, by_deployment = defaultdict(list), defaultdict(list)
@@ -200,7 +203,7 @@ def read_overview() -> Overview:
         by_worker[replica.worker_id].append(replica)
         by_deployment[replica.deployment_id].append(replica)
     deployments = list(Deployment.objects.select_related("model").prefetch_related("pins"))
-    workers = list(Worker.objects.defer("gateway_secret"))
+    workers = list(Worker.objects.without_secrets())
     refusals = _refusals(deployments, workers, rows)
     names = {worker.pk: worker.name for worker in workers}
     return Overview(
@@ -273,6 +276,7 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
         labels=format_labels(worker.labels),
         last_heartbeat_at=worker.last_heartbeat_at,
         probe_failure=worker.probe_failure,
+        is_shared=worker.is_shared,
         disk_free_bytes=worker.hardware.get("disk_free_bytes"),
         join_token_id=worker.join_token_id,
         devices=", ".join(str(device.get("name", "?")) for device in worker.hardware.get("devices", [])),

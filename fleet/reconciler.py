@@ -6,6 +6,7 @@ import logging
 from django.db import transaction
 
 from fleet.models import Deployment, Replica, Worker
+from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement import Plan, plan
 from fleet.placement_input import placed_from, sites_from, wanted_from
 
@@ -38,7 +39,7 @@ def reconcile() -> Plan:
 
 def read_plan() -> Plan:
     """What would be done now. Four queries, whatever the size of the fleet."""
-    replicas = list(Replica.objects.desired().select_related("worker", "deployment").defer("worker__gateway_secret"))
+    replicas = list(Replica.objects.desired().select_related("worker", "deployment").defer(*SECRETS_OF_WORKER))
     deployments = Deployment.objects.prefetch_related("pins")
-    workers = Worker.objects.defer("gateway_secret")
+    workers = Worker.objects.without_secrets()
     return plan(wanted_from(deployments, replicas), sites_from(workers, replicas), placed_from(replicas))

@@ -3,7 +3,7 @@
     worker ── Enrolment (join token) ──────────▶ server      once
     worker ◀─ Enrolled (credential) ──────────── server
     worker ── Heartbeat (credential) ──────────▶ server      every few seconds, and at once on a change
-    worker ◀─ DesiredState ───────────────────── server
+    worker ◀─ DesiredState ───────────────────── server      with a new credential, when it is to be changed
 
 Frozen and keyword-only; unknown fields are ignored, so either side may be upgraded first.
 """
@@ -194,3 +194,5 @@ class DesiredState:
 
     replicas: list[DesiredReplica]
     heartbeat_interval_s: float
+    next_credential: str = ""
+    """To be kept and used from now on. The one before it is good until this one was used."""

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from uuid import uuid4
 
 from protocol.control import Enrolment, Heartbeat
-from protocol.tokens import TokenKind, make_token
+from protocol.tokens import TokenKind, is_well_formed, make_token
 from protocol.version import SOFTWARE_VERSION
 from workers import credential as kept
 from workers.control_plane import ControlPlane, jittered, pause_after
@@ -100,8 +101,23 @@ class Membership:
         )
         desired = await self._control_plane.beat(self._credential.credential, heartbeat)
         self._interval_s = desired.heartbeat_interval_s
+        self._take_up(desired.next_credential)
         if not self.is_draining:
             reconciler.want(desired.replicas)
+
+    def _take_up(self, next_credential: str) -> None:
+        """Keep the new credential, then use it; the server forgets the old one when it hears the new."""
+        if self._credential is None or not is_well_formed(next_credential, TokenKind.WORKER_CREDENTIAL):
+            return
+        renewed = replace(self._credential, credential=next_credential)
+        try:
+            kept.save(self._settings.state_dir, renewed)
+        except StateUnwritable as error:
+            logger.error("%s The old credential stays in use until there is room for the new one.", error)
+            return
+        self._credential = renewed
+        logger.info("The credential was changed, as the administrator asked.")
+        self.announce()
 
     async def _beat_or_join_again(self, reconciler: Reconciler) -> None:
         try:

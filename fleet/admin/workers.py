@@ -17,6 +17,7 @@ from unfold.enums import ActionVariant
 
 from fleet.admin.labels import LabelsField
 from fleet.admin.live import LiveModelAdmin, leave_dialog, live_panel, live_place
+from fleet.admin.membership import MembershipActions
 from fleet.fragments import worker_badge, worker_beat
 from fleet.membership import revoke
 from fleet.models import Worker
@@ -32,7 +33,7 @@ class WorkerForm(forms.ModelForm):
 
 
 @admin.register(Worker)
-class WorkerAdmin(LiveModelAdmin):
+class WorkerAdmin(MembershipActions, LiveModelAdmin):
     form = WorkerForm
     live_kind = "worker"
     change_form_outer_after_template = "fleet/_live_timeline.html"
@@ -49,7 +50,7 @@ class WorkerAdmin(LiveModelAdmin):
         "revoked_at", "id",
     )  # fmt: skip
     actions: ClassVar = ["cordon_selected", "uncordon_selected"]
-    actions_detail: ClassVar = ["cordon", "uncordon", "revoke"]
+    actions_detail: ClassVar = ["cordon", "uncordon", "rotate_credential", "revoke"]
 
     @display(description=_("state"))
     def live_state(self, worker: Worker) -> SafeString:

@@ -7,9 +7,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from fleet.enrolment import usable_join_token
-from fleet.errors import CredentialRefused, WorkerRevoked
+from fleet.errors import CredentialRefused
+from fleet.membership import worker_with_credential
 from fleet.models import Worker
-from protocol.tokens import TokenKind, hash_token, is_well_formed
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +39,7 @@ class WorkerAuthentication(_BearerAuthentication):
     """`request.auth` is the worker."""
 
     def credential(self, token: str) -> Worker:
-        if not is_well_formed(token, TokenKind.WORKER_CREDENTIAL):
-            raise CredentialRefused("This is not a worker's credential. Enrol with a join token first.")
-        worker = Worker.objects.filter(credential_hash=hash_token(token)).first()
-        if worker is None:
-            raise CredentialRefused("This credential is unknown here. Enrol again with a join token of this server.")
-        if worker.revoked_at:
-            raise WorkerRevoked(f"The administrator has revoked the worker “{worker.name}”.")
-        return worker
+        return worker_with_credential(token)
 
 
 class HasCredential(BasePermission):

@@ -12,6 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from fleet.encryption import EncryptedTextField
 
+SECRETS_OF_WORKER = ("worker__gateway_secret", "worker__next_credential")
+"""Columns that a query for a worker's replicas need not read, and decrypt."""
+SHARED_FOR = timedelta(minutes=1)
+"""For so long after its last word a second daemon counts as there: it backs off to half a minute."""
+
 
 class WorkerState(models.TextChoices):
     """A worker's state, computed from its last heartbeat, the last probe of its address, and what the administrator
@@ -50,6 +55,9 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Heard of lately and not revoked, see WorkerState; unreachable ones included."""
         return self.filter(revoked_at=None, last_heartbeat_at__isnull=False).exclude(_is_silent())
 
+    def without_secrets(self) -> "WorkerQuerySet":
+        return self.defer("gateway_secret", "next_credential")
+
     def fallen_silent(self) -> "WorkerQuerySet":
         """Heard of once, and lately no more."""
         return self.filter(_is_silent(), revoked_at=None)
@@ -74,6 +82,9 @@ class Worker(models.Model):
     address = models.URLField(_("address"), max_length=200, help_text=_("As the worker advertised it."))
     pinned_ip = models.GenericIPAddressField(_("IP address"), help_text=_("Resolved once, at enrolment."))
     credential_hash = models.CharField(max_length=64, unique=True, editable=False)
+    next_credential = EncryptedTextField(null=True, editable=False)
+    """While the credential is being changed: handed over with every heartbeat until the worker has used it."""
+    next_credential_hash = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
     gateway_secret = EncryptedTextField(editable=False)
     join_token = models.ForeignKey(
         "JoinToken", models.SET_NULL, null=True, related_name="workers", editable=False, verbose_name=_("join token")
@@ -88,6 +99,10 @@ class Worker(models.Model):
     """Its daemon says so: it was told to stop."""
     boot_id = models.CharField(max_length=64, blank=True, editable=False)
     sequence = models.PositiveBigIntegerField(default=0, editable=False)
+    past_boots = models.JSONField(default=list, editable=False)
+    """Boot ids before this one, the latest last. Whoever speaks as one of them is a replay, or a second daemon."""
+    shared_at = models.DateTimeField(null=True, editable=False)
+    """When a past boot last spoke."""
     hardware = models.JSONField(_("hardware"), default=dict, editable=False)
     software_version = models.CharField(_("version"), max_length=32, blank=True, editable=False)
     enrolled_at = models.DateTimeField(_("enrolled"), auto_now_add=True)
@@ -123,6 +138,11 @@ class Worker(models.Model):
         if self.is_draining:
             return WorkerState.DRAINING
         return WorkerState.UNREACHABLE if self.is_unreachable else WorkerState.ALIVE
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a second daemon uses this worker's credential, as far as was heard lately."""
+        return self.shared_at is not None and now() - self.shared_at <= SHARED_FOR
 
     @property
     def is_silent(self) -> bool:

@@ -1,0 +1,40 @@
+"""What an administrator decides about a worker's being a worker."""
+
+from django.contrib import messages
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+
+from fleet.admin.live import leave_dialog
+from fleet.membership import rotate_credential
+from fleet.models import Worker
+
+
+class MembershipActions(ModelAdmin):
+    """For the worker's own page."""
+
+    @action(
+        description=_("Rotate credential"),
+        permissions=["change"],
+        icon="key",
+        dialog={
+            "title": _("Give this worker a new credential?"),
+            "description": _(
+                "It is handed over with the next heartbeat, and the old one stops working as soon as the new one was "
+                "used. Nothing is interrupted."
+            ),
+            "form_submit_text": _("Rotate"),
+        },
+    )
+    def rotate_credential(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
+        worker = Worker.objects.get(pk=object_id)
+        if rotate_credential(worker):
+            self.log_change(request, worker, gettext("Credential rotated."))
+            messages.success(request, gettext("The worker gets a new credential with its next heartbeat."))
+        else:
+            messages.warning(request, gettext("A new credential is on its way to this worker already."))
+        return leave_dialog(request, reverse("admin:fleet_worker_change", args=[object_id]))
