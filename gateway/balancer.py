@@ -29,6 +29,8 @@ class Wanted:
 
     capability: str
     """"chat", "completions" or "embeddings"."""
+    one_of: frozenset[str] = frozenset()
+    """At least one of these, too; empty: nothing more."""
     session: str = ""
     beginning: str = ""
 
@@ -60,7 +62,7 @@ class Balancer:
 
     def can_ask(self, pool: Pool, wanted: Wanted) -> bool:
         """Whether there is anybody to pick."""
-        return any(map(self._fits(wanted.capability, ()), pool.replicas))
+        return any(map(self._fits(wanted, ()), pool.replicas))
 
     def take(self, replica: RoutableReplica) -> None:
         """A request goes there."""
@@ -128,7 +130,7 @@ class Balancer:
 
     def _situation(self, pool: Pool, wanted: Wanted, tried: Collection[str]) -> Situation:
         return Situation(
-            fits=self._fits(wanted.capability, tried),
+            fits=self._fits(wanted, tried),
             load=self.load,
             speed=self.speed,
             mean_load=self.mean_load(pool),
@@ -136,7 +138,7 @@ class Balancer:
             beginning=wanted.beginning,
         )
 
-    def _fits(self, capability: str, tried: Collection[str]) -> Callable[[RoutableReplica], bool]:
+    def _fits(self, wanted: Wanted, tried: Collection[str]) -> Callable[[RoutableReplica], bool]:
         """Heard of lately, able, not tried and not left out by the breaker.
 
         By the clock, so that silence counts even while the database cannot be read.
@@ -146,7 +148,8 @@ class Balancer:
         def fits(replica: RoutableReplica) -> bool:
             return (
                 replica.observed_at >= oldest
-                and capability in replica.capabilities
+                and wanted.capability in replica.capabilities
+                and (not wanted.one_of or not wanted.one_of.isdisjoint(replica.capabilities))
                 and replica.replica_id not in tried
                 and breaker.allows(replica, clock_s)
             )

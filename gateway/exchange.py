@@ -9,6 +9,7 @@ import msgspec
 from django.utils.timezone import now
 
 from fleet.snapshot import RoutableReplica
+from gateway.continuation import Course
 from gateway.errors import GatewayError, NoReplicaReady, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from gateway.events import EventTooLong
 from gateway.relay import StreamRelay
@@ -62,11 +63,11 @@ class Exchange:
         self._started_at_s = time.perf_counter()
         runtime.balancer.take(replica)
 
-    async def ask(self, body: bytes, *, wants_usage: bool) -> Answer:
+    async def ask(self, course: Course) -> Answer:
         """Raises TryAnother, GatewayError; cancelled, it stops the engine and learns what that had used."""
         # In a task of its own: a client that leaves now must not cut the connection before the worker was told to
         # stop, or nobody would know the count.
-        asking = asyncio.ensure_future(self._ask(body, wants_usage=wants_usage))
+        asking = asyncio.ensure_future(self._ask(course))
         try:
             await asyncio.wait({asking})
             return asking.result()
@@ -99,13 +100,13 @@ class Exchange:
             self._reply.close()
         self._runtime.balancer.give_back(self._replica)
 
-    async def _ask(self, body: bytes, *, wants_usage: bool) -> Answer:
+    async def _ask(self, course: Course) -> Answer:
         try:
-            self._reply = await self._post(body)
+            self._reply = await self._post(course.body_for(self._replica))
             if self._reply.status != 200:
                 raise await _refusal(self._reply, self._meter.requested_model)
             if self._meter.is_stream:
-                return await self._first_event(self._reply, wants_usage=wants_usage)
+                return await self._first_event(self._reply, course)
             return await self._whole_body(self._reply)
         except CannotConnect as error:
             self._runtime.balancer.breaker.failed(self._replica, time.monotonic(), now())
@@ -136,8 +137,8 @@ class Exchange:
         )
         return TryAnother(final, may_be_stale=isinstance(error, ConnectionLost))
 
-    async def _first_event(self, reply: Reply, *, wants_usage: bool) -> StreamRelay:
-        relay = StreamRelay(reply, self._meter, wants_usage=wants_usage)
+    async def _first_event(self, reply: Reply, course: Course) -> StreamRelay:
+        relay = StreamRelay(reply, self._meter, course, course.successor(self._replica))
         if error := await relay.open():
             raise UpstreamFailed(str(error.get("message") or "The model's worker failed."))
         self._relay = relay

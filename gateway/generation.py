@@ -16,13 +16,15 @@ from typing import Any, Self
 import msgspec
 
 from gateway.balancer import Wanted
+from gateway.continuation import Course
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import Answer, Exchange
 from gateway.keyring import Caller
 from gateway.models import UsageState
 from gateway.opening import CAPABILITIES, Opening
-from gateway.relay import StreamRelay
+from gateway.relay import StreamBroken, StreamRelay
 from gateway.runtime import current
+from gateway.transcript import Transcript
 from gateway.uninterrupted import uninterrupted
 from gateway.usage import CLIENT_CLOSED_REQUEST, Meter
 
@@ -68,8 +70,9 @@ class Generation:
 
     status = 200
 
-    def __init__(self, meter: Meter, exchange: Exchange, answer: Answer) -> None:
-        self._meter = meter
+    def __init__(self, opening: Opening, exchange: Exchange, answer: Answer) -> None:
+        self._meter = opening.meter
+        self._opening = opening
         self._exchange = exchange
         self._answer = answer
         self.is_stream = isinstance(answer, StreamRelay)
@@ -96,12 +99,30 @@ class Generation:
             yield self._answer
             return
         while not self._meter.is_settled:
-            part = await self._answer.next()
+            part = await self._next_part(self._answer)
             if self._answer.ending:
                 # Before the last bytes leave: the client hangs up on [DONE], and what it saw end must be on record.
                 self._settle(self._answer.ending, self._answer.error_code)
             if part:
                 yield part
+
+    async def _next_part(self, relay: StreamRelay) -> bytes:
+        try:
+            return await relay.next()
+        except StreamBroken as broken:
+            return b"" if await self._goes_on() else relay.cut(broken)
+
+    async def _goes_on(self) -> bool:
+        """Whether another replica goes on with the stream of one that has died."""
+        self._exchange.close()
+        if not self._opening.course.broke_off():
+            return False
+        try:
+            self._exchange, self._answer = await self._opening.go_on()
+        except GatewayError as error:
+            logger.info("Request %s could not go on elsewhere: %s", self._meter.request_id, error)
+            return False
+        return True
 
     def _settle(self, state: UsageState, error_code: str | None = None) -> None:
         self._meter.settle(state, status_code=self.status, error_code=error_code)
@@ -110,14 +131,8 @@ class Generation:
         if self._meter.is_settled:
             await self._exchange.finish()
         else:
-            cut = self._cut()
             await self._exchange.hang_up()
-            self._settle(*cut)
-
-    def _cut(self) -> tuple[UsageState, str | None]:
-        """Who cut the stream: a client that goes once it has read the worker's error did not."""
-        error_code = self._answer.error_code if isinstance(self._answer, StreamRelay) else None
-        return (UsageState.CUT_BY_UPSTREAM, error_code) if error_code else (UsageState.CUT_BY_CLIENT, None)
+            self._settle(UsageState.CUT_BY_CLIENT)
 
 
 async def open_generation(call: Call) -> Generation:
@@ -127,21 +142,20 @@ async def open_generation(call: Call) -> Generation:
     """
     runtime = current()
     runtime.journal.check()
-    body, wants_usage = _upstream_body(call)
-    meter = _meter(call, len(body))
+    course = _course(call)
+    meter = _meter(call, len(course.body))
+    opening = Opening(
+        runtime=runtime,
+        meter=meter,
+        course=course,
+        wanted=_wanted(call),
+        session=f"{call.caller.user_id}/{call.session}" if call.session else "",
+    )
     try:
-        opening = Opening(
-            runtime=runtime,
-            meter=meter,
-            body=body,
-            wants_usage=wants_usage,
-            wanted=_wanted(call),
-            session=f"{call.caller.user_id}/{call.session}" if call.session else "",
-        )
         exchange, answer = await opening.run()
     except BaseException as error:
         raise settle_failed(meter, error) from None
-    return Generation(meter, exchange, answer)
+    return Generation(opening, exchange, answer)
 
 
 def record_refusal(call: Call, error: BaseException) -> None:
@@ -178,6 +192,14 @@ def _meter(call: Call, num_bytes: int) -> Meter:
 def _wanted(call: Call) -> Wanted:
     who = f"{call.caller.user_id}/{call.caller.key_id}/{call.session}"
     return Wanted(capability=CAPABILITIES[call.endpoint], session=who, beginning=call.beginning or who)
+
+
+def _course(call: Call) -> Course:
+    body, wants_usage = _upstream_body(call)
+    is_continuable = call.stream and call.endpoint == "chat/completions"
+    return Course(
+        body=body, asked_for=call.model, wants_usage=wants_usage, transcript=Transcript() if is_continuable else None
+    )
 
 
 def _upstream_body(call: Call) -> tuple[bytes, bool]:

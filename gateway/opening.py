@@ -4,13 +4,13 @@ name ── route ──▶ legs: models, in order ── for each ──▶ a r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleet.snapshot import RoutableReplica
 from gateway.balancer import Wanted
+from gateway.continuation import Course
 from gateway.errors import GatewayError, InvalidRequest, ModelNotFound, NoReplicaReady, shortened
 from gateway.exchange import Answer, Exchange, TryAnother
-from gateway.naming import request_to
 from gateway.pool import Pool
 from gateway.routes import Leg, legs_after
 from gateway.runtime import Runtime
@@ -27,9 +27,7 @@ class Opening:
 
     runtime: Runtime
     meter: Meter
-    body: bytes
-    wants_usage: bool
-    """Whether the client asked for the usage chunk of a stream."""
+    course: Course
     wanted: Wanted
     session: str
     """As the caller named it; empty if not."""
@@ -39,13 +37,17 @@ class Opening:
         """The attempt that gave an answer. Raises GatewayError."""
         legs: Sequence[Leg] = self._legs()
         while True:
-            self.meter.model = legs[0].model
+            self.meter.model = self.course.model = legs[0].model
             try:
                 return await self._ask_model()
             except GatewayError as error:
                 legs = legs_after(legs, error)
                 if not legs:
                     raise
+
+    async def go_on(self) -> tuple[Exchange, Answer]:
+        """The attempt at what a replica had begun, with another of the same model. Raises GatewayError."""
+        return await self._ask_model()
 
     def _legs(self) -> Sequence[Leg]:
         """Which models stand for the name. Raises ModelNotFound."""
@@ -69,24 +71,21 @@ class Opening:
         for _ in range(_MAX_ATTEMPTS):
             exchange = Exchange(self.runtime, self.meter, self._pick(failure))
             try:
-                return exchange, await exchange.ask(self._body(), wants_usage=self.wants_usage)
+                return exchange, await exchange.ask(self.course)
             except TryAnother as error:
                 failure = error
         assert failure
         raise failure.final
-
-    def _body(self) -> bytes:
-        model = self.meter.model
-        return self.body if model == self.meter.requested_model else request_to(self.body, model)
 
     def _pick(self, failure: TryAnother | None) -> RoutableReplica:
         """One that was not tried, if there is one. Raises InvalidRequest, NoReplicaReady."""
         pool, balancer = self.runtime.poller.latest.pools.get(self.meter.model), self.runtime.balancer
         if pool is None:
             raise failure.final if failure else NoReplicaReady(self.meter.requested_model)
-        chosen = balancer.pick(pool, self.wanted, tried=self.tried)
+        wanted = replace(self.wanted, one_of=self.course.needs)
+        chosen = balancer.pick(pool, wanted, tried=self.tried)
         if chosen is None and failure and failure.may_be_stale:
-            chosen = balancer.pick(pool, self.wanted)
+            chosen = balancer.pick(pool, wanted)
         if chosen is None:
             raise failure.final if failure else self._unavailable(pool)
         self.tried.add(chosen.replica_id)

@@ -71,6 +71,8 @@ class Meter:
     replica: RoutableReplica | None = None
     counts: TokenCounts | None = None
     """By the engine; None until it has said so."""
+    counts_are_exact: bool = True
+    """False when a part of an answer was counted by its deltas."""
     num_deltas: int = 0
     first_token_at_s: float | None = None
     is_settled: bool = False
@@ -121,7 +123,7 @@ class Meter:
 
     def _counted(self) -> tuple[CountSource, TokenCounts]:
         if self.counts is not None:
-            return CountSource.ENGINE, self.counts
+            return CountSource.ENGINE if self.counts_are_exact else CountSource.ESTIMATED, self.counts
         if not self.num_deltas:
             return CountSource.NONE, TokenCounts()
         prompt_tokens = -(-self.num_prompt_bytes // _BYTES_PER_TOKEN)

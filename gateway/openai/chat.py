@@ -46,6 +46,9 @@ class ChatRequest(GenerationRequest, kw_only=True):
     max_completion_tokens: TokenLimit | None = None
     tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    # vLLM's names: go on with a last message that is the assistant's.
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
     # Notes of the caller's own, without effect.
     metadata: dict[str, str] | None = None
     safety_identifier: str | None = None

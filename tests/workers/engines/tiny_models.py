@@ -124,6 +124,21 @@ def save_model(family: str, folder: Path) -> Path:
     return folder
 
 
+def save_slow_model(folder: Path) -> Path:
+    """One that takes some milliseconds a token and does not soon come to an end: there is time to disturb it."""
+    torch.manual_seed(7)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=768, intermediate_size=2048, num_hidden_layers=10,
+            num_attention_heads=12, num_key_value_heads=12, max_position_embeddings=CONTEXT_LENGTH,
+            bos_token_id=None, eos_token_id=2,
+        )
+    )  # fmt: skip
+    model.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def save_parrot(folder: Path, sentence: list[str], *, after: str = "\n", has_template: bool = True) -> Path:
     """A model that says this sentence after any prompt that ends with `after`, token by token, then ends.
 
