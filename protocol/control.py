@@ -10,7 +10,7 @@ Frozen and keyword-only; unknown fields are ignored, so either side may be upgra
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -179,13 +179,16 @@ class DesiredReplica:
     model: str
     """The name that callers use."""
     engine: str
-    """"transformers" or "echo"."""
+    """One of protocol.engines."""
     source: str
     """A folder on the worker, `demo` for the built-in model, or a hub id; empty for engines that need none."""
     dtype: str = "auto"
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps": handed to accelerate's device_map."""
     max_concurrency: int = 8
+    quantization: str = ""
+    engine_options: dict[str, Any] = field(default_factory=dict)
+    """As the administrator wrote them; the server has checked them by protocol.engines, and so does the worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from django.core.validators import RegexValidator
 from django.db.models import Prefetch, Q, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.functional import lazy
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -18,12 +20,14 @@ from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWid
 from fleet.admin.labels import LabelsField
 from fleet.admin.live import LiveModelAdmin, live_place
 from fleet.attention import told
+from fleet.engine_options import source_help
 from fleet.fragments import deployment_badge
 from fleet.labels import format_labels
 from fleet.models import Deployment, EngineName, Replica, Worker
 from fleet.overview import deployment_view, replica_view
 from fleet.placement import Unplaced
 from fleet.reconciler import reconcile
+from protocol.engines import ENGINE_KINDS
 
 DTYPES = [
     ("auto", _("auto (as the model was saved)")),
@@ -31,7 +35,14 @@ DTYPES = [
     ("float16", _("float16 (accelerators only)")),
     ("float32", "float32"),
 ]
+_QUANTIZATIONS = tuple(sorted({name for kind in ENGINE_KINDS.values() for name in kind.quantizations}))
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
+
+
+def _engine_help() -> SafeString:
+    """What each engine takes, folded away: shown under the options."""
+    kinds = [(EngineName(name).label, source_help(name), kind) for name, kind in ENGINE_KINDS.items()]
+    return SafeString(render_to_string("fleet/_engine_help.html", {"kinds": kinds}))
 
 
 class SuggestingTextInput(UnfoldAdminTextInputWidget):
@@ -89,6 +100,8 @@ class DeploymentForm(forms.ModelForm):
             "model",
             "engine",
             "source",
+            "quantization",
+            "engine_options",
             "dtype",
             "device",
             "num_replicas",
@@ -97,11 +110,15 @@ class DeploymentForm(forms.ModelForm):
             "memory_gb",
             "selector",
         )
-        widgets: ClassVar = {"source": SuggestingTextInput(("demo",))}
+        widgets: ClassVar = {
+            "source": SuggestingTextInput(("demo",)),
+            "quantization": SuggestingTextInput(_QUANTIZATIONS),
+        }
         help_texts: ClassVar = {
             "model": _("The name callers use. Not in the list yet? Add it with the plus sign."),
-            "source": _("“demo” for the built-in model, a folder on the worker’s disk, or a hub id if it is online."),
+            "source": _("A folder on the worker’s disk, a hub id, a GGUF file for llama.cpp, or “demo”: see below."),
             "num_replicas": _("How many copies run at the same time. 0 stops the model without forgetting it."),
+            "engine_options": lazy(_engine_help, SafeString)(),
             "max_concurrency": _("How many requests one copy works on at the same time."),
         }  # fmt: skip
 
@@ -114,11 +131,10 @@ class DeploymentForm(forms.ModelForm):
                 Q(revoked_at=None) | Q(pins__deployment=self.instance)
             ).distinct()
 
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if data.get("engine") == EngineName.TRANSFORMERS and not data.get("source"):
-            self.add_error("source", _("Say what to load: “demo”, a folder on the worker, or a hub id."))
-        return data
+    def clean_engine_options(self) -> Any:
+        """An emptied field means no options."""
+        options = self.cleaned_data["engine_options"]
+        return {} if options is None else options
 
 
 @admin.register(Deployment)
@@ -130,7 +146,7 @@ class DeploymentAdmin(LiveModelAdmin):
     list_select_related = ("model",)
     search_fields = ("model__name", "source")
     fieldsets = (
-        (_("What"), {"fields": ("model", "engine", "source")}),
+        (_("What"), {"fields": ("model", "engine", "source", "quantization", "engine_options")}),
         (_("Where"), {"fields": ("selector", "pinned_workers", "device", "dtype")}),
         (_("How much"), {"fields": ("num_replicas", "max_concurrency", "memory_gb")}),
     )

@@ -2,18 +2,28 @@
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from fleet.engine_options import faults_of
 from fleet.models.language_model import LanguageModel
 from fleet.models.worker import Worker
 
+_SPEC = ("engine", "source", "dtype", "quantization", "engine_options", "device", "max_concurrency")
+
 
 class EngineName(models.TextChoices):
-    """What can run a model."""
+    """What can run a model; what each may be told is in protocol.engines."""
 
     TRANSFORMERS = "transformers", "transformers"
+    VLLM = "vllm", "vLLM"
+    SGLANG = "sglang", "SGLang"
+    LIGHTLLM = "lightllm", "LightLLM"
+    LLAMA_CPP = "llama.cpp", "llama.cpp"
+    MLX = "mlx", "MLX"
+    COMMAND = "command", _("command (any server that speaks OpenAI’s dialect)")
     ECHO = "echo", _("echo (repeats the question; for tests)")
 
 
@@ -30,6 +40,15 @@ class Deployment(models.Model):
     )
     dtype = models.CharField(_("dtype"), max_length=16, default="auto")
     device = models.CharField(_("device"), max_length=32, default="auto", help_text=_("auto, cpu, cuda, cuda:1, mps"))
+    quantization = models.CharField(
+        _("quantization"),
+        max_length=32,
+        blank=True,
+        help_text=_("How the weights are made smaller while they are loaded. Empty: as they were saved."),
+    )
+    engine_options = models.JSONField(
+        _("engine options"), default=dict, blank=True, help_text=_("A JSON object; {} leaves all to the engine.")
+    )
     num_replicas = models.PositiveSmallIntegerField(_("replicas"), default=1, validators=[MaxValueValidator(64)])
     max_concurrency = models.PositiveSmallIntegerField(
         _("requests at a time"), default=8, validators=[MinValueValidator(1)], help_text=_("For each replica.")
@@ -69,6 +88,18 @@ class Deployment(models.Model):
     def __str__(self) -> str:
         return f"{self.model} ×{self.num_replicas}"
 
+    def clean(self) -> None:
+        """Raises ValidationError that names the fields."""
+        faults = faults_of(
+            engine=self.engine,
+            source=self.source,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            options=self.engine_options,
+        )
+        if faults:
+            raise ValidationError(dict(faults))
+
     @property
     def num_wanted(self) -> int:
         return 0 if self.is_stopped else self.num_replicas
@@ -76,7 +107,7 @@ class Deployment(models.Model):
     @property
     def spec(self) -> dict[str, Any]:
         """What an engine process is started with. A replica keeps its own copy; when the two differ, it is replaced."""
-        return {name: getattr(self, name) for name in ("engine", "source", "dtype", "device", "max_concurrency")}
+        return {name: getattr(self, name) for name in _SPEC}
 
 
 class Pin(models.Model):

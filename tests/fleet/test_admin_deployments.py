@@ -1,5 +1,7 @@
 """A person deploys a model in admin."""
 
+import json
+
 import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
@@ -69,11 +71,32 @@ def test_a_deployment_that_no_worker_can_take_is_saved_with_the_reason(admin_cli
         ("max_concurrency", 0, "greater than or equal to 1"),
         ("selector", "gpu:h100", "Write name=value"),
         ("memory_gb", -1, "greater than or equal to 0.01"),
+        ("quantization", "awq", "does not quantize"),
+        ("engine_options", '{"max_model_len": 4096}', "transformers has no options"),
+        ("engine_options", "{", "Enter a valid JSON"),
+        ("engine_options", "[]", "Write a JSON object"),
     ],
 )
 def test_a_mistake_is_named_at_its_field(admin_client: Client, form, field, value, said):
     response = admin_client.post(ADD, form(**{field: value}))
     assert said in str(response.context["adminform"].form.errors[field])
+
+
+def test_an_engine_s_options_are_kept_as_they_were_written(admin_client: Client, form):
+    options = {"max_model_len": 4096, "gpu_memory_utilization": 0.8}
+    admin_client.post(ADD, form(engine="vllm", source="/models/m", engine_options=json.dumps(options)))
+    assert Deployment.objects.get().engine_options == options
+
+
+def test_emptied_options_are_none_at_all(admin_client: Client, form):
+    admin_client.post(ADD, form(engine_options=""))
+    assert Deployment.objects.get().engine_options == {}
+
+
+def test_the_form_tells_what_each_engine_takes(admin_client: Client):
+    page = admin_client.get(ADD).content.decode()
+    assert "What each engine takes" in page
+    assert "gpu_memory_utilization" in page
 
 
 def test_a_revoked_worker_cannot_be_chosen(admin_client: Client, form, make_worker):
