@@ -205,6 +205,7 @@ JOURNAL_DIR = VAR_DIR / "journal"
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=8 * 1024 * 1024)
 BODY_TIMEOUT = timedelta(seconds=env.float("BODY_TIMEOUT_S", default=60))
 """How long a client may take to send a request's body."""
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 UPSTREAM_CONNECT_TIMEOUT = timedelta(seconds=env.float("UPSTREAM_CONNECT_TIMEOUT_S", default=3))
 UPSTREAM_READ_TIMEOUT = timedelta(seconds=env.float("UPSTREAM_READ_TIMEOUT_S", default=300))
 """How long an engine may stay silent in one request before it counts as failed."""

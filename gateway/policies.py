@@ -27,14 +27,11 @@ _HOT = 1.25
 """How far above the mean a favourite's load may lie, before a conversation goes elsewhere."""
 
 
-Fits = Callable[[RoutableReplica], bool]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """What a policy may ask of the process it runs in, for one request."""
 
-    fits: Fits
+    fits: Callable[[RoutableReplica], bool]
     """Whether that replica can be asked at all."""
     load: Callable[[RoutableReplica], float]
     """Share of its places that are taken; above 1 when requests wait."""

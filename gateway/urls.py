@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from gateway import views
+from gateway import exposition, views
 
 urlpatterns = [
+    path("metrics", exposition.metrics),
     path("usage/", views.own_usage, name="usage"),
     path("usage/all/", views.all_usage, name="usage-all"),
     path("keys/", views.keys, name="keys"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fleet.snapshot import RoutableReplica
+from gateway import metrics
 from gateway.keyring import Caller
 from gateway.models import CountSource, UsageState
 from gateway.naming import answer_from
@@ -94,7 +95,9 @@ class Meter:
         if self.is_settled:
             return
         self.is_settled = True
-        self.journal.append(self._entry(state, status_code=status_code, error_code=error_code or ""))
+        entry = self._entry(state, status_code=status_code, error_code=error_code or "")
+        self.journal.append(entry)
+        metrics.observe(entry)
 
     def _entry(self, state: UsageState, *, status_code: int, error_code: str) -> UsageEntry:
         source, counts = self._counted()

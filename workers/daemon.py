@@ -129,7 +129,9 @@ def _socket_folder() -> Iterator[Path]:
 
 @asynccontextmanager
 async def _listening(settings: WorkerSettings, membership: Membership, reconciler: Reconciler) -> AsyncIterator[None]:
-    app = WorkerServer(reconciler.engines, lambda: membership.gateway_secret).make_app()
+    app = WorkerServer(
+        reconciler.engines, lambda: membership.gateway_secret, metrics_token=settings.metrics_token
+    ).make_app()
     runner = web.AppRunner(
         app, handler_cancellation=True, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=1
     )

@@ -41,6 +41,7 @@ _GRACE_S = 2.0
 _TERM_TIMEOUT_S = 5.0
 _LAST_WORDS_TIMEOUT_S = 1.0
 _STATS_TIMEOUT = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
+_SECRET_VARIABLES = frozenset({"FLOTILLA_JOIN_TOKEN", "FLOTILLA_METRICS_TOKEN"})
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -326,7 +327,7 @@ def _towards(socket_path: Path) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     """The daemon's own, without its secret, and with what must be set before torch is imported."""
-    inherited = {name: value for name, value in os.environ.items() if name != "FLOTILLA_JOIN_TOKEN"}
+    inherited = {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
     path = os.pathsep.join(filter(None, [str(_ROOT), inherited.get("PYTHONPATH")]))
     # With the default policy threads that wait burn a core: one busy neighbour halves the speed.
     return inherited | {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": path}

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from workers.engine_process import EngineProcess
+from workers.metrics import exposition
 
 logger = logging.getLogger(__name__)
 
@@ -31,33 +32,42 @@ _HAS_FAILED = web.ResponseKey("has_failed", bool)
 
 
 class WorkerServer:
-    """`engines` by replica id; `secret` gives what the gateway must show, empty before this machine has joined."""
+    """`engines` by replica id; `secret` gives what the gateway must show, empty before this machine has joined.
 
-    def __init__(self, engines: Mapping[str, EngineProcess], secret: Callable[[], str]) -> None:
+    `metrics_token`: what opens /metrics, and nothing else; empty: only the gateway's secret does.
+    """
+
+    def __init__(
+        self, engines: Mapping[str, EngineProcess], secret: Callable[[], str], *, metrics_token: str = ""
+    ) -> None:
         self._engines = engines
         self._secret = secret
+        self._metrics_token = metrics_token
 
     def make_app(self) -> web.Application:
         """Run it with handler_cancellation, or a gateway that hangs up would not reach the engine."""
         app = web.Application(middlewares=[self._guarded], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.metrics)
         for endpoint in ("chat/completions", "completions", "embeddings"):
             app.router.add_post(f"/v1/{endpoint}", self.generate)
         app.router.add_post("/v1/requests/{request_id}/cancel", self.cancel)
         return app
 
-    async def health(self, request: web.Request) -> web.StreamResponse:
-        """Of the daemon; of a replica, too, if the request names one."""
-        if REPLICA_HEADER in request.headers:
-            engine = self._named_engine(request)
-            if engine is None or not engine.is_open:
-                return _not_open(engine)
+    async def health(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok"})
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        engines = [(engine.replica.model, engine.status()) for engine in self._engines.values()]
+        page, content_type = exposition(engines, request.headers.get("Accept", ""))
+        return web.Response(body=page, headers={"Content-Type": content_type})
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         engine = self._named_engine(request)
-        if engine is None or not engine.is_open:
-            return _not_open(engine)
+        if engine is None:
+            return _not_found()
+        if not engine.is_open:
+            return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
         with engine.in_flight():
             response = await _pass_on(request, engine)
             is_fault = response.status >= 500 and response.status != _OVERLOADED
@@ -74,7 +84,8 @@ class WorkerServer:
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             # Health is told to everybody; but to a gateway that means another worker it is not this one's health.
             is_for_all = request.path == "/health" and "Authorization" not in request.headers
-            if not is_for_all and not self._may_pass(request):
+            may_read = request.path == "/metrics" and _shows(request, self._metrics_token)
+            if not (is_for_all or may_read or _shows(request, self._secret())):
                 return refusal(401, "invalid_gateway_secret", "This worker answers to its gateway only.")
             try:
                 return await handler(request)
@@ -86,9 +97,10 @@ class WorkerServer:
     def _named_engine(self, request: web.Request) -> EngineProcess | None:
         return self._engines.get(request.headers.get(REPLICA_HEADER, ""))
 
-    def _may_pass(self, request: web.Request) -> bool:
-        shown, secret = request.headers.get("Authorization", ""), self._secret()
-        return bool(secret) and hmac.compare_digest(_utf8(shown), _utf8(f"Bearer {secret}"))
+
+def _shows(request: web.Request, secret: str) -> bool:
+    shown = request.headers.get("Authorization", "")
+    return bool(secret) and hmac.compare_digest(_utf8(shown), _utf8(f"Bearer {secret}"))
 
 
 def refusal(status: int, code: str, message: str) -> web.Response:
@@ -152,12 +164,6 @@ def _headers(answer: aiohttp.ClientResponse, engine: EngineProcess) -> dict[str,
     passed = {name: answer.headers[name] for name in _FROM_ENGINE if name in answer.headers}
     load = engine.load
     return passed | {"X-Flotilla-Running": str(load.num_running), "X-Flotilla-Waiting": str(load.num_waiting)}
-
-
-def _not_open(engine: EngineProcess | None) -> web.Response:
-    if engine is None:
-        return _not_found()
-    return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
 
 
 def _not_found() -> web.Response:

@@ -29,6 +29,7 @@ class WorkerSettings:
     """How long requests that run may go on when the daemon is told to stop."""
     unload_timeout_s: float = 120.0
     """The same when a model is unloaded."""
+    metrics_token: str = field(default="", repr=False)
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> WorkerSettings:
@@ -45,6 +46,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         state_dir=Path(given.state_dir).expanduser().absolute(),
         drain_timeout_s=_seconds("--drain-timeout", given.drain_timeout),
         unload_timeout_s=_seconds("--unload-timeout", given.unload_timeout),
+        metrics_token=given.metrics_token.strip(),
     )
 
 
@@ -66,6 +68,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("name", socket.gethostname(), "how the admin shows this worker")
     flag("state-dir", "~/.local/state/flotilla-worker", "folder for the worker's credential")
     flag("drain-timeout", "30", "seconds that running requests get when the worker stops")
+    flag("metrics-token", "", "what Prometheus sends as its bearer token to read /metrics; without it nobody may")
     flag("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
     return parser
 

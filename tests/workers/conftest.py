@@ -55,7 +55,7 @@ async def engine_process(folder: Path, source: str = "") -> AsyncIterator[Engine
 @asynccontextmanager
 async def daemon(folder: Path, source: str = "") -> AsyncIterator[Daemon]:
     async with engine_process(folder, source) as engine, aiohttp.ClientSession() as http:
-        app = WorkerServer({"r1": engine}, lambda: SECRET).make_app()
+        app = WorkerServer({"r1": engine}, lambda: SECRET, metrics_token="for prometheus").make_app()
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
