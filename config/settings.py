@@ -191,6 +191,8 @@ OVERDUE_AFTER = 1.5 * HEARTBEAT_INTERVAL
 MOVE_AFTER = timedelta(seconds=env.float("MOVE_AFTER_S", default=60))
 """A worker missed for this long loses its replicas to others, unless they are pinned to it. Longer than a worker's
 back-off, so that a restart of the server moves nothing."""
+ROLLOUT_PROVING = timedelta(seconds=env.float("ROLLOUT_PROVING_S", default=10))
+"""How long a changed deployment's new replica must answer well before the old one goes."""
 _PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 WORKER_NETWORKS = [str(ip_network(network)) for network in env.list("WORKER_NETWORKS", default=_PRIVATE_NETWORKS)]
 """Where workers may live; an advertised address outside is refused at enrolment."""

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from fleet.addresses import pin
 from fleet.errors import CredentialShared, HeartbeatReplayed, WorkerRevoked
-from fleet.models import Cause, Replica, Transition, Worker, WorkerState
+from fleet.models import Cause, Replica, Rollout, Transition, Worker, WorkerState
 from fleet.reconciler import reconcile
 from protocol.codec import to_builtins
 from protocol.control import DesiredReplica, DesiredState, Heartbeat, ReplicaPhase, ReplicaStatus
@@ -26,6 +26,9 @@ _OBSERVED = (
     "num_waiting",
     "num_restarts",
     "memory_bytes",
+    "num_answers",
+    "num_errors",
+    "ready_at",
     "context_length",
     "capabilities",
     "observed_at",
@@ -44,9 +47,9 @@ def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
     with transaction.atomic():
         _record_worker(worker, beat)
         _note_change(worker, before, last_boot_id)
-        _record_replicas(worker, beat)
-    if worker.state is not before:
-        # It has just become able to take replicas, or wants to be rid of them: the next task run would be late.
+        has_moved = _record_replicas(worker, beat)
+    if worker.state is not before or has_moved or Rollout.objects.running().exists():
+        # It can take replicas now, or wants to be rid of them; or another may take over: a task would be late.
         reconcile()
     return desired_state(worker)
 
@@ -128,8 +131,9 @@ def _note_change(worker: Worker, before: WorkerState, last_boot_id: str) -> None
         Transition.objects.note(worker, before, worker.state, cause)
 
 
-def _record_replicas(worker: Worker, beat: Heartbeat) -> None:
-    """Only this worker's own rows are touched, whatever it reports; what it does not know as desired it unloads."""
+def _record_replicas(worker: Worker, beat: Heartbeat) -> bool:
+    """Whether one has changed its phase or is gone. Only this worker's own rows are touched, whatever it reports; what
+    it does not know as desired it unloads."""
     reported = {status.replica_id: status for status in beat.replicas}
     # In the reconciler's order, or the two could wait for each other.
     models = worker.replicas.select_related("deployment__model")
@@ -145,6 +149,7 @@ def _record_replicas(worker: Worker, beat: Heartbeat) -> None:
         _observe(row, status or ReplicaStatus(replica_id=str(row.pk), phase=ReplicaPhase.PENDING), at)
     Replica.objects.bulk_update(kept, _OBSERVED)
     Transition.objects.bulk_create(transitions)
+    return bool(transitions)
 
 
 def _changes(row: Replica, status: ReplicaStatus | None) -> list[Transition]:
@@ -157,6 +162,9 @@ def _changes(row: Replica, status: ReplicaStatus | None) -> list[Transition]:
 
 
 def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
+    is_ready = status.phase is ReplicaPhase.READY
+    row.ready_at = (row.ready_at or at) if is_ready else None
+    row.num_answers, row.num_errors = status.num_answers, status.num_errors
     row.phase = status.phase
     row.progress = status.progress
     row.error = status.error

@@ -103,6 +103,11 @@ class Room:
         free = [max(0, self._free[index]) for index in self._chosen(spec)]
         return sum(free) if _spreads(spec) else max(free, default=0)
 
+    def total(self, spec: Mapping[str, Any]) -> int:
+        """Bytes that such a replica could have if nothing else ran."""
+        totals = [self.devices[index].total_bytes for index in self._chosen(spec)]
+        return sum(totals) if _spreads(spec) else max(totals, default=0)
+
     def take(self, spec: Mapping[str, Any], num_bytes: int) -> None:
         """Count so much as taken, from the devices that have most."""
         for index in sorted(self._chosen(spec), key=lambda index: -self._free[index]):
@@ -112,8 +117,7 @@ class Room:
 
     def taken_share(self, spec: Mapping[str, Any]) -> float:
         """How full it is for such a replica, 0 to 1; what nobody knows counts as full."""
-        totals = [self.devices[index].total_bytes for index in self._chosen(spec)]
-        total = sum(totals) if _spreads(spec) else max(totals, default=0)
+        total = self.total(spec)
         return 1.0 - min(1.0, self.free(spec) / total) if total else 1.0
 
     def _chosen(self, spec: Mapping[str, Any]) -> list[int]:

@@ -8,10 +8,10 @@ from datetime import datetime
 from django.utils.translation import pgettext
 
 from fleet.labels import format_labels
-from fleet.models import Deployment, JoinToken, Replica, Worker, WorkerState
+from fleet.models import Deployment, JoinToken, Replica, Rollout, Worker, WorkerState
 from fleet.models.worker import SECRETS_OF_WORKER
-from fleet.placement import plan
 from fleet.placement_input import placed_from, sites_from, wanted_from
+from fleet.rollout import plan
 from protocol.control import ReplicaPhase
 
 LOST = "lost"
@@ -226,7 +226,8 @@ def _refusals(
     deployments: Sequence[Deployment], workers: Sequence[Worker], replicas: Sequence[Replica]
 ) -> Mapping[int, Sequence[tuple[str, str]]]:
     """By deployment that has a replica without a place: each worker's name, and why it is not there."""
-    todo = plan(wanted_from(deployments, replicas), sites_from(workers, replicas), placed_from(replicas))
+    rollouts = {rollout.deployment_id: rollout for rollout in Rollout.objects.running()}
+    todo = plan(wanted_from(deployments, replicas, rollouts), sites_from(workers, replicas), placed_from(replicas))
     return {
         unplaced.deployment.deployment_id: [(name, refusal.text) for name, refusal in unplaced.refusals]
         for unplaced in todo.unplaced

@@ -1,7 +1,7 @@
-"""Rule: what should run × where it may run × what is placed already → what to retire, what to place, and why not.
+"""Rule: what is to be placed × where it may run × what runs there already → where, or why not.
 
-Replicas stay where they are while they can. A new one goes where every filter lets it, and of those workers to the one
-with the best score: fewest of its deployment, then the least crowded.
+Which slots are to be filled is fleet.rollout's to say. A new replica goes where every filter lets it, and of those
+workers to the one with the best score: fewest of its deployment, then the least crowded.
 """
 
 from collections import Counter
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fleet.labels import format_labels, lacking
 from fleet.memory import GIB, DeviceMemory, Grounds, Need, Room, devices_for
+from protocol.control import ReplicaPhase
 
 
 class Why(TextChoices):
@@ -40,18 +41,6 @@ class Refusal:
     text: str
 
 
-class Reason(TextChoices):
-    """Why a replica must go."""
-
-    NOT_WANTED = "not_wanted", _("the deployment wants fewer replicas")
-    CHANGED = "changed", _("the deployment was changed")
-    PINNED_ELSEWHERE = "pinned_elsewhere", _("the deployment is pinned to another worker")
-    WORKER_REVOKED = "worker_revoked", _("the worker is revoked")
-    WORKER_LEAVING = "worker_leaving", _("the worker is draining or lost, and another can take over")
-    WORKER_DRAINED = "worker_drained", _("the worker is being emptied, and no other can take over")
-    RESTART = "restart", _("an administrator asked for a restart")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A deployment. `spec` is what its engine processes are started with."""
@@ -64,6 +53,10 @@ class Wanted:
     selector: Mapping[str, str] = field(default_factory=dict)
     need: Need | None = None
     """Memory for one replica; None: nobody knows, so memory does not decide."""
+    is_swapping: bool = False
+    """A replica goes before its successor comes, always."""
+    proving_s: float = 0.0
+    """How long a replica must have been ready before it counts; above 0 while a new version is rolled out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +69,8 @@ class Site:
     """Its state, where that keeps any replica away."""
     is_leaving: bool = False
     """Draining, or silent for so long that what runs there is better run elsewhere."""
+    is_up: bool = True
+    """What runs there gets requests."""
     must_empty: bool = False
     """An administrator wants nothing to be left on it, even what nobody else can take."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -86,7 +81,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A replica that is not retired."""
+    """A replica. `is_retired`: it goes, but is not unloaded yet."""
 
     replica_id: str
     deployment_id: int
@@ -98,12 +93,24 @@ class Placed:
     memory_bytes: int = 0
     """What it was seen to hold while it loads."""
     must_restart: bool = False
+    is_retired: bool = False
+    phase: ReplicaPhase = ReplicaPhase.PENDING
+    ready_for_s: float = 0.0
+    num_failures: int = 0
+    """How often its engine broke down."""
+    error: str = ""
+    num_answers: int = 0
+    num_errors: int = 0
+    """Of the answers, those that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retirement:
-    replica: Placed
-    reason: Reason
+class Vacancy:
+    """A slot that is to get a replica, beside the one it `replaces` if there is one."""
+
+    deployment: Wanted
+    slot: int
+    replaces: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,28 +129,36 @@ class Unplaced:
     refusals: Sequence[tuple[str, Refusal]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    retire: Sequence[Retirement]
-    place: Sequence[Placement]
-    unplaced: Sequence[Unplaced]
-
-
 class Prospects:
     """The workers with the room they have left, while a plan gives replicas to them."""
 
     def __init__(self, sites: Sequence[Site], deployments: Mapping[int, Wanted], placed: Iterable[Placed]) -> None:
         self.sites = sites
+        self._by_worker = {site.worker_id: site for site in sites}
         self._rooms = {site.worker_id: Room(site.devices) for site in sites}
         for replica in placed:
             if not replica.is_loaded:
                 self.take(deployments[replica.deployment_id], replica.worker_id, already=replica.memory_bytes)
+
+    def site(self, worker_id: str) -> Site:
+        return self._by_worker[worker_id]
 
     def refusal(self, deployment: Wanted, site: Site) -> Refusal | None:
         """Why this worker may not take a replica of this deployment now; None if it may."""
         if deployment.pinned_to and site.worker_id not in deployment.pinned_to:
             return Refusal(Why.PINNED_ELSEWHERE, str(Why.PINNED_ELSEWHERE.label))
         return site.refusal or _lacks_labels(deployment, site) or self._lacks_memory(deployment, site)
+
+    def would_fit_instead(self, deployment: Wanted, worker_id: str) -> bool:
+        """Whether only memory keeps it from this worker, and so little that unloading another replica may help."""
+        site = self._by_worker[worker_id]
+        refusal = self.refusal(deployment, site)
+        is_short = refusal is not None and refusal.why is Why.MEMORY
+        return (
+            is_short
+            and deployment.need is not None
+            and deployment.need.num_bytes <= self._rooms[worker_id].total(deployment.spec)
+        )
 
     def take(self, deployment: Wanted, worker_id: str, *, already: int = 0) -> None:
         """Count what a replica needs as taken, less what it holds already."""
@@ -166,21 +181,28 @@ class Prospects:
         return Refusal(Why.MEMORY, _too_small(deployment.need, free, is_known=bool(site.devices)))
 
 
-def plan(wanted: Iterable[Wanted], sites: Sequence[Site], placed: Sequence[Placed]) -> Plan:
-    """What to do so that each deployment has its replicas. The same input always gives the same plan."""
-    deployments = {deployment.deployment_id: deployment for deployment in wanted}
-    prospects = Prospects(sites, deployments, placed)
-    by_worker = {site.worker_id: site for site in sites}
-    kept: list[Placed] = []
-    retire: list[Retirement] = []
-    for replica in placed:
-        deployment, site = deployments[replica.deployment_id], by_worker[replica.worker_id]
-        if reason := _why_retire(replica, deployment, site) or _why_move(deployment, site, prospects):
-            retire.append(Retirement(replica=replica, reason=reason))
+def fill(
+    vacancies: Iterable[Vacancy], prospects: Prospects, staying: Iterable[Placed]
+) -> tuple[list[Placement], list[Unplaced]]:
+    """A worker for each vacancy, or why there is none. `staying`: what runs and is to go on running."""
+    place: list[Placement] = []
+    unplaced: list[Unplaced] = []
+    crowd = {replica.replica_id: (replica.deployment_id, replica.worker_id) for replica in staying}
+    for vacancy in vacancies:
+        # Who is replaced will be gone, so that its worker is no more crowded than without it.
+        others = [key for replica_id, key in crowd.items() if not _is_replaced(replica_id, vacancy)]
+        if worker_id := _choose(vacancy.deployment, prospects, others):
+            crowd[f"{vacancy.deployment.deployment_id}/{vacancy.slot}"] = (vacancy.deployment.deployment_id, worker_id)
+            prospects.take(vacancy.deployment, worker_id)
+            place.append(Placement(deployment=vacancy.deployment, slot=vacancy.slot, worker_id=worker_id))
         else:
-            kept.append(replica)
-    place, unplaced = _fill(deployments.values(), prospects, kept)
-    return Plan(retire=retire, place=place, unplaced=unplaced)
+            refusals = _refusals(vacancy.deployment, prospects)
+            unplaced.append(Unplaced(deployment=vacancy.deployment, slot=vacancy.slot, refusals=refusals))
+    return place, unplaced
+
+
+def _is_replaced(replica_id: str, vacancy: Vacancy) -> bool:
+    return vacancy.replaces is not None and vacancy.replaces.replica_id == replica_id
 
 
 def _lacks_labels(deployment: Wanted, site: Site) -> Refusal | None:
@@ -200,52 +222,10 @@ def _too_small(need: Need, free: int, *, is_known: bool) -> str:
     return gettext("needs %(need)s GB (%(grounds)s), %(free)s GB free") % figures
 
 
-def _why_retire(replica: Placed, deployment: Wanted, site: Site) -> Reason | None:
-    if replica.slot >= deployment.num_replicas:
-        return Reason.NOT_WANTED
-    if replica.spec != deployment.spec:
-        return Reason.CHANGED
-    if deployment.pinned_to and site.worker_id not in deployment.pinned_to:
-        return Reason.PINNED_ELSEWHERE
-    if replica.must_restart:
-        return Reason.RESTART
-    return Reason.WORKER_REVOKED if site.refusal and site.refusal.why is Why.REVOKED else None
-
-
-def _why_move(deployment: Wanted, site: Site, prospects: Prospects) -> Reason | None:
-    """A worker that leaves keeps what nobody else can take: it may well come back. Unless it must be emptied."""
-    if not site.is_leaving and not site.must_empty:
-        return None
-    if any(prospects.refusal(deployment, other) is None for other in prospects.sites):
-        return Reason.WORKER_LEAVING
-    return Reason.WORKER_DRAINED if site.must_empty else None
-
-
-def _fill(
-    deployments: Iterable[Wanted], prospects: Prospects, kept: Iterable[Placed]
-) -> tuple[list[Placement], list[Unplaced]]:
-    place: list[Placement] = []
-    unplaced: list[Unplaced] = []
-    taken = {(replica.deployment_id, replica.slot): replica.worker_id for replica in kept}
-    for deployment in deployments:
-        for slot in range(deployment.num_replicas):
-            key = (deployment.deployment_id, slot)
-            if key in taken:
-                continue
-            if worker_id := _choose(deployment, prospects, taken):
-                taken[key] = worker_id
-                prospects.take(deployment, worker_id)
-                place.append(Placement(deployment=deployment, slot=slot, worker_id=worker_id))
-            else:
-                refusals = _refusals(deployment, prospects)
-                unplaced.append(Unplaced(deployment=deployment, slot=slot, refusals=refusals))
-    return place, unplaced
-
-
-def _choose(deployment: Wanted, prospects: Prospects, taken: Mapping[tuple[int, int], str]) -> str | None:
+def _choose(deployment: Wanted, prospects: Prospects, taken: Sequence[tuple[int, str]]) -> str | None:
     """The worker with the best score of those that may take one more; of equals, always the same."""
-    of_all = Counter(taken.values())
-    of_this = Counter(worker_id for (owner, _slot), worker_id in taken.items() if owner == deployment.deployment_id)
+    of_all = Counter(worker_id for _owner, worker_id in taken)
+    of_this = Counter(worker_id for owner, worker_id in taken if owner == deployment.deployment_id)
 
     def score(site: Site) -> tuple[int, float, str]:
         crowd = prospects.crowd(deployment, site, of_all[site.worker_id])

@@ -8,15 +8,18 @@ from django.utils.timezone import now
 from django.utils.translation import gettext
 
 from fleet.memory import DeviceMemory, devices_for, need
-from fleet.models import Deployment, Replica, Worker, WorkerState
+from fleet.models import Deployment, Replica, Rollout, Strategy, Worker, WorkerState
 from fleet.placement import Placed, Refusal, Site, Wanted, Why
 from protocol.control import ReplicaPhase
 
 _LOADED = (ReplicaPhase.READY, ReplicaPhase.DRAINING)
 
 
-def wanted_from(deployments: Iterable[Deployment], replicas: Iterable[Replica]) -> list[Wanted]:
-    """`deployments` with their pins fetched; `replicas` with their workers, to see what they use."""
+def wanted_from(
+    deployments: Iterable[Deployment], replicas: Iterable[Replica], rollouts: Mapping[int, Rollout]
+) -> list[Wanted]:
+    """`deployments` with their pins fetched; `replicas` with their workers, to see what they use; `rollouts` that are
+    running, by deployment."""
     measured = _measured_bytes(replicas)
     return [
         Wanted(
@@ -25,6 +28,8 @@ def wanted_from(deployments: Iterable[Deployment], replicas: Iterable[Replica]) 
             spec=deployment.spec,
             pinned_to=frozenset(str(pin.worker_id) for pin in deployment.pins.all()),
             selector=deployment.selector,
+            is_swapping=deployment.strategy == Strategy.SWAP,
+            proving_s=_proving_s(rollouts.get(deployment.pk)),
             need=need(deployment.memory_gb, measured[deployment.pk], deployment.spec),
         )
         for deployment in sorted(deployments, key=lambda deployment: deployment.pk)
@@ -51,9 +56,23 @@ def placed_from(replicas: Iterable[Replica]) -> list[Placed]:
             is_loaded=replica.phase in _LOADED,
             memory_bytes=replica.memory_bytes,
             must_restart=replica.restart_requested_at is not None,
+            is_retired=replica.retired_at is not None,
+            phase=ReplicaPhase(replica.phase),
+            ready_for_s=(now() - replica.ready_at).total_seconds() if replica.ready_at else 0.0,
+            num_failures=replica.num_restarts + (replica.phase == ReplicaPhase.FAILED),
+            error=replica.error,
+            num_answers=replica.num_answers,
+            num_errors=replica.num_errors,
         )
         for replica in sorted(replicas, key=lambda replica: replica.created_at)
     ]
+
+
+def _proving_s(rollout: Rollout | None) -> float:
+    """Only a version that there is a way back from has to prove itself."""
+    if rollout is None or rollout.previous_spec is None:
+        return 0.0
+    return settings.ROLLOUT_PROVING.total_seconds()
 
 
 def _site(worker: Worker, replicas: Sequence[Replica]) -> Site:
@@ -63,6 +82,7 @@ def _site(worker: Worker, replicas: Sequence[Replica]) -> Site:
         name=worker.name,
         refusal=state_refusal(worker),
         is_leaving=worker.is_draining or is_lost_for_long,
+        is_up=worker.state is WorkerState.ALIVE,
         must_empty=worker.drain_requested_at is not None,
         labels=worker.labels,
         devices=device_memories(worker),

@@ -148,7 +148,7 @@ class DeploymentAdmin(LiveModelAdmin):
     fieldsets = (
         (_("What"), {"fields": ("model", "engine", "source", "quantization", "engine_options")}),
         (_("Where"), {"fields": ("selector", "pinned_workers", "device", "dtype")}),
-        (_("How much"), {"fields": ("num_replicas", "max_concurrency", "memory_gb")}),
+        (_("How much"), {"fields": ("num_replicas", "max_concurrency", "memory_gb", "strategy")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
@@ -166,6 +166,10 @@ class DeploymentAdmin(LiveModelAdmin):
     def placed_on(self, deployment: Deployment) -> str:
         pinned = ", ".join(pin.worker.name for pin in deployment.pins.all())
         return pinned or format_labels(deployment.selector) or gettext("any worker")
+
+    def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:
+        obj.changed_by_id = request.user.pk
+        super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The workers it is pinned to are saved last; only then is it clear what it wants."""

@@ -1,17 +1,20 @@
-"""What should run (LanguageModel, Deployment), what does run (Worker, Replica) and did (Transition), and who may join
-(JoinToken)."""
+"""What should run (LanguageModel, Deployment) and how it came to that (Rollout), what does run (Worker, Replica) and
+did (Transition), and who may join (JoinToken)."""
 
-from fleet.models.deployment import Deployment, EngineName, Pin
+from fleet.models.deployment import SPEC_FIELDS, Deployment, DeploymentQuerySet, EngineName, Pin, Strategy
 from fleet.models.join_token import JoinToken, JoinTokenQuerySet
 from fleet.models.language_model import BalancingPolicy, LanguageModel
 from fleet.models.replica import Replica, ReplicaQuerySet
+from fleet.models.rollout import RollbackCause, Rollout, RolloutPhase, RolloutQuerySet
 from fleet.models.transition import Cause, Transition, TransitionQuerySet
 from fleet.models.worker import ProbeFailure, Worker, WorkerQuerySet, WorkerState
 
 __all__ = [
+    "SPEC_FIELDS",
     "BalancingPolicy",
     "Cause",
     "Deployment",
+    "DeploymentQuerySet",
     "EngineName",
     "JoinToken",
     "JoinTokenQuerySet",
@@ -20,6 +23,11 @@ __all__ = [
     "ProbeFailure",
     "Replica",
     "ReplicaQuerySet",
+    "RollbackCause",
+    "Rollout",
+    "RolloutPhase",
+    "RolloutQuerySet",
+    "Strategy",
     "Transition",
     "TransitionQuerySet",
     "Worker",

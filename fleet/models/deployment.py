@@ -1,7 +1,10 @@
 """What should run: a model, by an engine, from a source, so many times."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -11,7 +14,8 @@ from fleet.engine_options import faults_of
 from fleet.models.language_model import LanguageModel
 from fleet.models.worker import Worker
 
-_SPEC = ("engine", "source", "dtype", "quantization", "engine_options", "device", "max_concurrency")
+SPEC_FIELDS = ("engine", "source", "dtype", "quantization", "engine_options", "device", "max_concurrency")
+"""What an engine process is started with: a change of one of these is a rollout."""
 
 
 class EngineName(models.TextChoices):
@@ -25,6 +29,19 @@ class EngineName(models.TextChoices):
     MLX = "mlx", "MLX"
     COMMAND = "command", _("command (any server that speaks OpenAI’s dialect)")
     ECHO = "echo", _("echo (repeats the question; for tests)")
+
+
+class Strategy(models.TextChoices):
+    """How a replica is replaced by another."""
+
+    AUTO = "auto", _("new beside old where there is room, else in place")
+    SWAP = "swap", _("always in place: the old one goes first, requests wait")
+
+
+class DeploymentQuerySet(models.QuerySet["Deployment"]):
+    def locked(self) -> "DeploymentQuerySet":
+        """One after the other: whoever reads them so waits until the last who did has ended their transaction."""
+        return self.order_by("pk").select_for_update(no_key=True)
 
 
 class Deployment(models.Model):
@@ -78,7 +95,20 @@ class Deployment(models.Model):
         Worker, through="Pin", blank=True, related_name="pinned_deployments", verbose_name=_("workers")
     )
     """Empty: any worker."""
+    strategy = models.CharField(
+        _("replacement"),
+        max_length=8,
+        choices=Strategy,
+        default=Strategy.AUTO,
+        help_text=_("How a changed deployment gets its new replicas."),
+    )
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    """Who saved it last; None: no person."""
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = DeploymentQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("deployment")
@@ -107,7 +137,13 @@ class Deployment(models.Model):
     @property
     def spec(self) -> dict[str, Any]:
         """What an engine process is started with. A replica keeps its own copy; when the two differ, it is replaced."""
-        return {name: getattr(self, name) for name in _SPEC}
+        return {name: getattr(self, name) for name in SPEC_FIELDS}
+
+    def restore(self, spec: Mapping[str, Any], *, by: AbstractBaseUser | None = None) -> None:
+        """Want what was wanted before: every field that a spec has."""
+        fields = {name: spec[name] for name in SPEC_FIELDS if name in spec}
+        Deployment.objects.filter(pk=self.pk).update(**fields, changed_by=by)
+        vars(self).update(fields)
 
 
 class Pin(models.Model):

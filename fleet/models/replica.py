@@ -4,7 +4,6 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -26,7 +25,8 @@ class ReplicaQuerySet(models.QuerySet["Replica"]):
 class Replica(models.Model):
     """One placement of a deployment on a worker. The row's existence is desired state; the rest is what was observed.
 
-    A deployment of n replicas has the slots 0 to n-1, each held by one row that is not retired.
+    A deployment of n replicas has the slots 0 to n-1, each held by one row that is not retired; by two while one is
+    being replaced.
     `phase` is the worker's (see ReplicaPhase); the reconciler makes rows and sets `retired_at`, and a retired row
     goes when the worker no longer reports it.
     """
@@ -45,6 +45,10 @@ class Replica(models.Model):
     num_waiting = models.PositiveIntegerField(_("waiting"), default=0)
     num_restarts = models.PositiveIntegerField(_("restarts"), default=0)
     memory_bytes = models.PositiveBigIntegerField(_("memory"), default=0)
+    num_answers = models.PositiveIntegerField(_("answers"), default=0)
+    num_errors = models.PositiveIntegerField(_("failed answers"), default=0)
+    ready_at = models.DateTimeField(_("ready"), null=True)
+    """Since when it has been READY without a break."""
     context_length = models.PositiveIntegerField(_("context length"), null=True)
     capabilities = models.JSONField(_("capabilities"), default=list)
     observed_at = models.DateTimeField(_("observed"), null=True)
@@ -59,12 +63,6 @@ class Replica(models.Model):
         verbose_name = _("replica")
         verbose_name_plural = _("replicas")
         ordering: ClassVar = ["created_at"]
-        constraints: ClassVar = [
-            # Two processes that reconcile at once both try to fill a slot; the second does nothing.
-            models.UniqueConstraint(
-                fields=["deployment", "slot"], condition=Q(retired_at=None), name="one_replica_for_each_slot"
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.deployment.model} @ {self.worker}"

@@ -27,6 +27,7 @@ def form(db):
             "device": "auto",
             "num_replicas": 1,
             "max_concurrency": 8,
+            "strategy": "auto",
         }
         return given | fields
 

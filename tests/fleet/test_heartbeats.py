@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from fleet.errors import AddressRefused, HeartbeatReplayed, WorkerRevoked
 from fleet.heartbeats import mark_lost, record_heartbeat
-from fleet.models import Replica, Worker, WorkerState
+from fleet.models import Deployment, Replica, Worker, WorkerState
 from fleet.reconciler import reconcile
 from protocol.control import ModelInfo, ReplicaPhase, ReplicaStatus
 from tests.fleet.conftest import heartbeat
@@ -74,12 +74,33 @@ def test_a_replica_that_is_no_longer_reported_is_pending_again(replica):
 
 
 def test_a_retired_replica_stays_until_the_worker_has_unloaded_it(replica):
-    Replica.objects.all().retire()
+    Deployment.objects.update(num_replicas=0)
+    reconcile()
     draining = ReplicaStatus(replica_id=str(replica.pk), phase=ReplicaPhase.DRAINING)
     assert record_heartbeat(replica.worker, heartbeat(sequence=1, replicas=[draining])).replicas == []
     assert Replica.objects.count() == 1
     record_heartbeat(replica.worker, heartbeat(sequence=2))
     assert Replica.objects.count() == 0
+
+
+def test_how_long_a_replica_has_been_ready_is_known(replica, time_machine):
+    record_heartbeat(replica.worker, heartbeat(sequence=1, replicas=[ready(replica.pk)]))
+    since = Replica.objects.get().ready_at
+    time_machine.move_to(now() + timedelta(seconds=3))
+    record_heartbeat(replica.worker, heartbeat(sequence=2, replicas=[ready(replica.pk)]))
+    assert Replica.objects.get().ready_at == since
+    failed = ReplicaStatus(replica_id=str(replica.pk), phase=ReplicaPhase.FAILED)
+    record_heartbeat(replica.worker, heartbeat(sequence=3, replicas=[failed]))
+    assert Replica.objects.get().ready_at is None
+
+
+def test_a_heartbeat_that_says_ready_lets_the_old_version_go(replica, make_worker):
+    Deployment.objects.update(source="delay=1")
+    Replica.objects.update(phase="ready", ready_at=now())
+    reconcile()
+    (successor,) = Replica.objects.exclude(pk=replica.pk)
+    beat = heartbeat(sequence=1, replicas=[ready(replica.pk), ready(successor.pk)])
+    assert [one.replica_id for one in record_heartbeat(successor.worker, beat).replicas] == [str(successor.pk)]
 
 
 def test_a_worker_may_move_within_the_networks(make_worker):

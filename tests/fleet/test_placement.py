@@ -3,7 +3,8 @@
 from typing import Any
 
 from fleet.memory import GIB, DeviceMemory, Grounds, Need
-from fleet.placement import Placed, Plan, Reason, Refusal, Site, Wanted, Why, plan
+from fleet.placement import Placed, Refusal, Site, Wanted, Why
+from fleet.rollout import Plan, Reason, plan
 
 SPEC = {"engine": "echo", "source": ""}
 

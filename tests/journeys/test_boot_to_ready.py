@@ -89,9 +89,9 @@ def test_a_changed_deployment_is_served_by_a_new_replica(start_worker, deploy, w
     deployment.source = "repeat=2"
     deployment.save()
     reconcile()
-    after = wait_ready(deployment)
-    wait_until(lambda: deployment.replicas.count() == 1, what="the old replica is unloaded", log=worker.log)
-    assert after.pk != before.pk
+    old = deployment.replicas.filter(pk=before.pk)
+    wait_until(lambda: not old.exists(), what="the old replica is unloaded", log=worker.log)
+    assert wait_ready(deployment).spec["source"] == "repeat=2"
 
 
 def test_a_revoked_worker_stops_and_says_why(start_worker):

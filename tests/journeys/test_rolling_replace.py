@@ -1,0 +1,172 @@
+"""A deployment is changed while people use it: with real daemons, a real gateway and a steady load of real requests."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import openai
+import pytest
+from django.contrib.auth import get_user_model
+
+from fleet.models import Deployment, Replica, Rollout, RolloutPhase, Worker
+from fleet.reconciler import reconcile
+from gateway.issuing import issue_key
+from tests.journeys.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TEN_WORDS = [{"role": "user", "content": "one two three four five six seven eight nine ten"}]
+
+
+class Load(threading.Thread):
+    """One caller who never pauses: a plain request, a streamed one, and again. No retries."""
+
+    def __init__(self, base_url: str, key: str) -> None:
+        super().__init__(daemon=True)
+        self.client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=0)
+        self.num_answered = 0
+        self.failures: list[str] = []
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        for number in itertools.count():
+            if self._is_over.is_set():
+                return
+            try:
+                text = self._stream() if number % 2 else self._ask()
+            except openai.APIError as error:
+                self.failures.append(repr(error))
+                continue
+            if "ten" in text:
+                self.num_answered += 1
+            else:
+                self.failures.append(f"cut short: {text!r}")
+
+    def is_answered_again(self) -> bool:
+        """Waits for it."""
+        before = self.num_answered
+        return wait_until(lambda: self.num_answered > before, what="all goes on as before")
+
+    def end(self) -> None:
+        self._is_over.set()
+        self.join()
+        self.client.close()
+
+    def _ask(self) -> str:
+        answer = self.client.chat.completions.create(model="echo", messages=TEN_WORDS)
+        return answer.choices[0].message.content or ""
+
+    def _stream(self) -> str:
+        chunks = self.client.chat.completions.create(model="echo", messages=TEN_WORDS, stream=True)
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+@pytest.fixture(autouse=True)
+def _quick_proof(monkeypatch):
+    """The web process, which does the work, is started with this."""
+    monkeypatch.setenv("ROLLOUT_PROVING_S", "3")
+
+
+@pytest.fixture
+def key() -> str:
+    _, text = issue_key(get_user_model().objects.create_user("ada"), "load", expires_at=None)
+    return text
+
+
+@contextmanager
+def steady_load(web, key: str, num_callers: int = 4) -> Iterator[list[Load]]:
+    """Callers who have all been answered once before anything else happens."""
+    callers = [Load(f"{web.url}/v1", key) for _ in range(num_callers)]
+    for caller in callers:
+        caller.start()
+    try:
+        wait_until(lambda: all(caller.num_answered for caller in callers), what="everybody is answered", log=web.log)
+        for caller in callers:
+            caller.failures.clear()
+        yield callers
+    finally:
+        for caller in callers:
+            caller.end()
+
+
+def failures(callers: list[Load]) -> list[str]:
+    return [failure for caller in callers for failure in caller.failures]
+
+
+def change(deployment: Deployment, **fields: object) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(**fields)
+    reconcile()
+
+
+def wait_for_rollout(deployment: Deployment, revision: int, phase: RolloutPhase, log) -> Rollout:
+    rollouts = Rollout.objects.filter(deployment=deployment, revision=revision, phase=phase)
+    rollout = wait_until(rollouts.first, what=f"rollout {revision} is {phase}", log=log)
+    assert rollout is not None
+    return rollout
+
+
+def sources(deployment: Deployment) -> list[str]:
+    return sorted(row.spec["source"] for row in Replica.objects.filter(deployment=deployment))
+
+
+@pytest.fixture
+def running(start_worker, deploy, web):
+    """Version 1, a slow echo, in force with as many replicas as workers."""
+
+    def run(num_workers: int = 1, **fields: object) -> Deployment:
+        for number in range(num_workers):
+            start_worker(f"worker-{number}")
+        wait_until(lambda: Worker.objects.alive().count() == num_workers, what="all have joined", log=web.log)
+        deployment = deploy("echo", source="delay=0.02", num_replicas=num_workers, **fields)
+        wait_for_rollout(deployment, 1, RolloutPhase.IN_FORCE, web.log)
+        return deployment
+
+    return run
+
+
+def test_two_replicas_on_two_workers_are_replaced_without_a_lost_request(running, web, key):
+    deployment = running(2)
+    workers = sorted(deployment.replicas.values_list("worker__name", flat=True))
+    with steady_load(web, key) as callers:
+        change(deployment, source="delay=0.01")
+        wait_for_rollout(deployment, 2, RolloutPhase.IN_FORCE, web.log)
+        wait_until(lambda: sources(deployment) == ["delay=0.01"] * 2, what="the old ones are unloaded", log=web.log)
+    assert failures(callers) == []
+    assert sorted(deployment.replicas.values_list("worker__name", flat=True)) == workers == ["worker-0", "worker-1"]
+
+
+def test_the_only_replica_is_replaced_beside_itself_without_a_lost_request(running, web, key):
+    deployment = running(1)
+    with steady_load(web, key) as callers:
+        change(deployment, source="delay=0.01")
+        wait_for_rollout(deployment, 2, RolloutPhase.IN_FORCE, web.log)
+        wait_until(lambda: sources(deployment) == ["delay=0.01"], what="the old one is unloaded", log=web.log)
+    assert failures(callers) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [("fail_load=1", "told to fail at loading"), ("fail_after=0", "canary")],
+    ids=["does not load", "does not answer the canary"],
+)
+def test_a_version_that_never_becomes_ready_costs_no_request(running, web, key, broken, words):
+    deployment = running(1)
+    with steady_load(web, key) as callers:
+        change(deployment, source=broken)
+        rollout = wait_for_rollout(deployment, 2, RolloutPhase.ROLLED_BACK, web.log)
+        wait_until(lambda: sources(deployment) == ["delay=0.02"], what="the new one is unloaded", log=web.log)
+    assert failures(callers) == []
+    assert words in rollout.detail
+
+
+def test_a_version_that_fails_under_traffic_is_rolled_back_by_itself(running, web, key):
+    deployment = running(1)
+    with steady_load(web, key) as callers:
+        change(deployment, source="delay=0.02,fail_from=6")
+        rollout = wait_for_rollout(deployment, 2, RolloutPhase.ROLLED_BACK, web.log)
+        num_failed = len(failures(callers))
+        wait_until(lambda: sources(deployment) == ["delay=0.02"], what="the new one is unloaded", log=web.log)
+        assert all(caller.is_answered_again() for caller in callers)
+    assert rollout.cause == "errors"
+    assert num_failed
