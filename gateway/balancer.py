@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from fleet.models import BalancingPolicy
 from fleet.snapshot import RoutableReplica
 from gateway.breaker import Breaker
-from gateway.policies import POLICIES, Policy, Situation
+from gateway.policies import POLICIES, Fits, Policy, Situation
 from gateway.pool import Pool
 
 _T = TypeVar("_T")
@@ -48,8 +48,8 @@ class Balancer:
     """All figures are this process's own; replicas by their ids, pools by their models."""
 
     in_flight: Counter[str] = field(default_factory=Counter)
-    in_flight_by_model: Counter[str] = field(default_factory=Counter)
     breaker: Breaker = field(default_factory=Breaker)
+    in_flight_by_model: Counter[str] = field(default_factory=Counter)
     _endings: dict[str, deque[datetime]] = field(default_factory=dict)
     """When our last requests there ended."""
     _reports: dict[str, _Report] = field(default_factory=dict)
@@ -58,16 +58,22 @@ class Balancer:
 
     def pick(self, pool: Pool, wanted: Wanted, *, tried: Collection[str] = ()) -> RoutableReplica | None:
         """Whom to ask; None if nobody that was not tried can be asked. Takes no place: see `take`."""
-        return self._policy(pool).choose(pool, self._situation(pool, wanted, tried))
+        policy = self._policy(pool)
+        chosen = policy.choose(pool, self._situation(pool, wanted, self._fits(wanted, tried)))
+        if chosen is None and self.breaker.troubles:
+            # Rather one that failed than nobody.
+            chosen = policy.choose(pool, self._situation(pool, wanted, self._fits_for_want_of_better(wanted, tried)))
+        return chosen
 
     def can_ask(self, pool: Pool, wanted: Wanted) -> bool:
         """Whether there is anybody to pick."""
         return any(map(self._fits(wanted, ()), pool.replicas))
 
-    def take(self, replica: RoutableReplica) -> None:
-        """A request goes there."""
+    def take(self, replica: RoutableReplica) -> bool:
+        """A request goes there; whether it is on trial: see Breaker."""
         self.in_flight[replica.replica_id] += 1
         self.in_flight_by_model[replica.model] += 1
+        return self.breaker.begin(replica, time.monotonic())
 
     def give_back(self, replica: RoutableReplica) -> None:
         """It has ended."""
@@ -128,9 +134,9 @@ class Balancer:
             _remember(self._policies, pool.model, (pool.policy, policy))
         return policy
 
-    def _situation(self, pool: Pool, wanted: Wanted, tried: Collection[str]) -> Situation:
+    def _situation(self, pool: Pool, wanted: Wanted, fits: Fits) -> Situation:
         return Situation(
-            fits=self._fits(wanted, tried),
+            fits=fits,
             load=self.load,
             speed=self.speed,
             mean_load=self.mean_load(pool),
@@ -138,23 +144,29 @@ class Balancer:
             beginning=wanted.beginning,
         )
 
-    def _fits(self, wanted: Wanted, tried: Collection[str]) -> Callable[[RoutableReplica], bool]:
-        """Heard of lately, able, not tried and not left out by the breaker.
+    def _fits(self, wanted: Wanted, tried: Collection[str]) -> Fits:
+        """Can be asked, and is not left out by the breaker."""
+        can_answer, clock_s, breaker = self._can_answer(wanted, tried), time.monotonic(), self.breaker
+        if not breaker.troubles:
+            return can_answer
+        return lambda replica: can_answer(replica) and breaker.allows(replica, clock_s)
+
+    def _fits_for_want_of_better(self, wanted: Wanted, tried: Collection[str]) -> Fits:
+        can_answer, breaker = self._can_answer(wanted, tried), self.breaker
+        return lambda replica: can_answer(replica) and not breaker.is_unreachable(replica)
+
+    def _can_answer(self, wanted: Wanted, tried: Collection[str]) -> Fits:
+        """Heard of lately, able and not tried.
 
         By the clock, so that silence counts even while the database cannot be read.
         """
-        oldest, clock_s, breaker = now() - settings.SILENT_AFTER, time.monotonic(), self.breaker
-
-        def fits(replica: RoutableReplica) -> bool:
-            return (
-                replica.observed_at >= oldest
-                and wanted.capability in replica.capabilities
-                and (not wanted.one_of or not wanted.one_of.isdisjoint(replica.capabilities))
-                and replica.replica_id not in tried
-                and breaker.allows(replica, clock_s)
-            )
-
-        return fits
+        oldest, capability, one_of = now() - settings.SILENT_AFTER, wanted.capability, wanted.one_of
+        return lambda replica: (
+            replica.observed_at >= oldest
+            and capability in replica.capabilities
+            and (not one_of or not one_of.isdisjoint(replica.capabilities))
+            and replica.replica_id not in tried
+        )
 
 
 def _remember(memory: dict[str, _T], name: str, value: _T) -> None:

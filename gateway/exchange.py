@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import msgspec
-from django.utils.timezone import now
 
 from fleet.snapshot import RoutableReplica
 from gateway.continuation import Course
@@ -61,7 +60,7 @@ class Exchange:
         self._is_open = True
         meter.replica = replica
         self._started_at_s = time.perf_counter()
-        runtime.balancer.take(replica)
+        self._is_on_trial = runtime.balancer.take(replica)
 
     async def ask(self, course: Course) -> Answer:
         """Raises TryAnother, GatewayError; cancelled, it stops the engine and learns what that had used."""
@@ -74,7 +73,8 @@ class Exchange:
         except asyncio.CancelledError:
             await uninterrupted(self._abandon(asking))
             raise
-        except BaseException:
+        except BaseException as error:
+            self._hold_against(error.final if isinstance(error, TryAnother) else error)
             self.close()
             raise
 
@@ -85,10 +85,17 @@ class Exchange:
         self.close()
 
     async def finish(self) -> None:
-        """The answer has been read to its last event, or the worker broke off."""
+        """The answer has been read to its last event, if the worker did not break off."""
         self._measure()
+        if self._is_open:
+            self._runtime.balancer.breaker.succeeded(self._replica)
         if self._relay and self._reply:
             await self._reply.finish()
+        self.close()
+
+    def break_off(self) -> None:
+        """The worker broke down in the middle of a stream."""
+        self._failed()
         self.close()
 
     def close(self) -> None:
@@ -99,6 +106,8 @@ class Exchange:
         if self._reply:
             self._reply.close()
         self._runtime.balancer.give_back(self._replica)
+        if self._is_on_trial:
+            self._runtime.balancer.breaker.end_trial(self._replica)
 
     async def _ask(self, course: Course) -> Answer:
         try:
@@ -109,7 +118,6 @@ class Exchange:
                 return await self._first_event(self._reply, course)
             return await self._whole_body(self._reply)
         except CannotConnect as error:
-            self._runtime.balancer.breaker.failed(self._replica, time.monotonic(), now())
             raise self._another(error, NoReplicaReady(self._meter.requested_model)) from error
         except UpstreamSilent as error:
             await self._cancel_upstream()
@@ -125,6 +133,21 @@ class Exchange:
         if reply.num_requests is not None:
             self._runtime.balancer.heard(self._replica, reply.num_requests)
         return reply
+
+    def _hold_against(self, error: BaseException) -> None:
+        """What an attempt that gave no answer says of the replica. A full one is well; so is one that found the request
+        wrong."""
+        match error:
+            case NoReplicaReady():
+                self._failed(is_unreachable=True)
+            case UpstreamFailed() | UpstreamTimeout():
+                self._failed()
+            case UpstreamRefused() if error.status not in _FULL:
+                self._runtime.balancer.breaker.succeeded(self._replica)
+
+    def _failed(self, *, is_unreachable: bool = False) -> None:
+        self._runtime.balancer.breaker.failed(self._replica, time.monotonic(), is_unreachable=is_unreachable)
+        self._runtime.prober.wake()
 
     def _measure(self) -> None:
         if counts := self._meter.counts:
@@ -151,6 +174,7 @@ class Exchange:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamFailed("The model's worker gave an answer that is not in OpenAI's form.") from error
         self._measure()
+        self._runtime.balancer.breaker.succeeded(self._replica)
         return self._meter.as_requested(body)
 
     async def _abandon(self, asking: "asyncio.Future[Answer]") -> None:

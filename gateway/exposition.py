@@ -30,7 +30,7 @@ class RuntimeCollector(Collector):
         for model, num in list(balancer.in_flight_by_model.items()):
             flying.add_metric([model], num)
         left_out = GaugeMetricFamily("flotilla_replicas_left_out", "Replicas that this process has found failing.")
-        left_out.add_metric([], len(balancer.breaker.outages))
+        left_out.add_metric([], balancer.breaker.num_open)
         yield from (flying, left_out)
 
     def describe(self) -> list[Metric]:

@@ -114,7 +114,7 @@ class Generation:
 
     async def _goes_on(self) -> bool:
         """Whether another replica goes on with the stream of one that has died."""
-        self._exchange.close()
+        self._exchange.break_off()
         if not self._opening.course.broke_off():
             return False
         try:

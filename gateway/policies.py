@@ -9,6 +9,7 @@ import hashlib
 import heapq
 import math
 from bisect import bisect
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,17 +22,20 @@ from gateway.pool import Pool
 
 _TWO_CHOICES_ABOVE = 8
 _MAX_DRAWS = 16
-_NUM_BUCKETS, _NUM_FAVOURITES = 4096, 3
+_NUM_GROUPS, _NUM_FAVOURITES = 32, 3
 _ODD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 _HOT = 1.25
 """How far above the mean a favourite's load may lie, before a conversation goes elsewhere."""
+
+
+Fits = Callable[[RoutableReplica], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """What a policy may ask of the process it runs in, for one request."""
 
-    fits: Callable[[RoutableReplica], bool]
+    fits: Fits
     """Whether that replica can be asked at all."""
     load: Callable[[RoutableReplica], float]
     """Share of its places that are taken; above 1 when requests wait."""
@@ -130,41 +134,61 @@ class PrefixAffinity:
 
 
 class Favourites:
-    """Rendezvous hashing: the replicas that a key likes best. When one comes or goes, only its own keys move.
+    """Weighted rendezvous hashing in two steps: the replicas that a key likes best.
 
-    Keys share 4096 buckets, and each bucket's favourites are worked out when it is first met: to compare a thousand
-    replicas for each request would cost more than all the rest.
+    First a few of 32 groups, then in each the best of its members: to compare a thousand replicas for each request
+    would cost more than all the rest. When a replica comes or goes, about two shares of keys move where one is the
+    least possible. Source: Thaler and Ravishankar 1998; for the weights Schindelhauer and Schomaker 2005.
     """
 
     def __init__(self) -> None:
         self._ids: tuple[str, ...] = ()
-        self._seeds: list[int] = []
-        self._places: dict[int, list[int]] = {}
+        self._groups: list[_Group] = []
 
     def of(self, pool: Pool, key: str) -> Iterator[RoutableReplica]:
         """Best first; at most three."""
         if pool.ids is not self._ids:
             self._renew(pool.ids)
-        bucket = stable_hash(key) % _NUM_BUCKETS
-        places = self._places.get(bucket)
-        if places is None:
-            places = self._places[bucket] = self._ranked(bucket)
-        return (pool.replicas[place] for place in places)
+        salt = stable_hash(key)
+        for group in heapq.nlargest(_NUM_FAVOURITES, self._groups, key=lambda group: group.appeal(salt)):
+            yield pool.replicas[group.best(salt)]
 
     def _renew(self, ids: tuple[str, ...]) -> None:
         if ids != self._ids:
-            self._seeds, self._places = [stable_hash(replica_id) for replica_id in ids], {}
+            groups: defaultdict[int, _Group] = defaultdict(_Group)
+            for place, seed in enumerate(map(stable_hash, ids)):
+                groups[seed % _NUM_GROUPS].add(place, seed)
+            self._groups = [groups[number] for number in sorted(groups)]
         self._ids = ids
 
-    def _ranked(self, bucket: int) -> list[int]:
-        salt = stable_hash(f"bucket {bucket}")
-        scores = [(seed ^ salt) * _ODD & _MASK for seed in self._seeds]
-        return heapq.nlargest(_NUM_FAVOURITES, range(len(scores)), key=scores.__getitem__)
+
+class _Group:
+    """Replicas, by their place in the pool and the hash of their id."""
+
+    def __init__(self) -> None:
+        self._members: list[tuple[int, int]] = []
+        self._seed = 0
+
+    def add(self, place: int, seed: int) -> None:
+        self._members.append((seed, place))
+        self._seed = stable_hash(f"group {seed % _NUM_GROUPS}")
+
+    def appeal(self, salt: int) -> float:
+        """Negative; the largest wins, as often as the group has members."""
+        return math.log((_stirred(self._seed, salt) | 1) / 2**64) / len(self._members)
+
+    def best(self, salt: int) -> int:
+        return max(self._members, key=lambda member: _stirred(member[0], salt))[1]
 
 
 def stable_hash(text: str) -> int:
     """64 bits, the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def _stirred(seed: int, salt: int) -> int:
+    """64 bits; both are hashes already."""
+    return (seed ^ salt) * _ODD & _MASK
 
 
 def two_drawn(replicas: Sequence[RoutableReplica], now: Situation) -> list[RoutableReplica]:

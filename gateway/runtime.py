@@ -15,6 +15,7 @@ from gateway.balancer import Balancer
 from gateway.journal import Journal
 from gateway.journal_writer import JournalWriter
 from gateway.ledger import store_entries
+from gateway.prober import Prober
 from gateway.snapshot import SnapshotPoller
 from gateway.upstream import Upstream
 
@@ -31,6 +32,10 @@ class Runtime:
     upstream: Upstream = field(default_factory=Upstream)
     balancer: Balancer = field(default_factory=Balancer)
     is_ready: bool = False
+    prober: Prober = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prober = Prober(self.balancer.breaker, self.upstream)
 
 
 _running: Runtime | None = None
@@ -67,6 +72,7 @@ async def stop() -> None:
     if runtime is None:
         return
     await _last_records(runtime)
+    await runtime.prober.stop()
     await runtime.upstream.close()
     await asyncio.to_thread(_stop_threads, runtime)
 

@@ -139,6 +139,22 @@ class Upstream:
         except TimeoutError as error:
             raise UpstreamSilent("no answer to a cancellation") from error
 
+    async def is_well(self, replica: RoutableReplica) -> bool:
+        """Whether its worker answers, and says that the replica does. Raises TransportError, within a second."""
+        try:
+            async with asyncio.timeout(QUICK_S):
+                with _TRANSLATED:
+                    response = await self._client().get(
+                        URL(f"{replica.url}/health", encoded=True),
+                        headers=_headers(replica, "probe"),
+                        allow_redirects=False,
+                        server_hostname=_server_name(replica),
+                    )
+        except TimeoutError as error:
+            raise UpstreamSilent("no answer to a probe") from error
+        response.close()
+        return response.status == 200
+
     async def close(self) -> None:
         if self._session and self._loop is asyncio.get_running_loop():
             await self._session.close()

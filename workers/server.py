@@ -54,7 +54,12 @@ class WorkerServer:
         app.router.add_post("/v1/requests/{request_id}/cancel", self.cancel)
         return app
 
-    async def health(self, _request: web.Request) -> web.StreamResponse:
+    async def health(self, request: web.Request) -> web.StreamResponse:
+        """Of the daemon; of a replica, too, if the request names one."""
+        if REPLICA_HEADER in request.headers:
+            engine = self._named_engine(request)
+            if engine is None or not engine.is_open:
+                return _not_open(engine)
         return web.json_response({"status": "ok"})
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
@@ -64,10 +69,8 @@ class WorkerServer:
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         engine = self._named_engine(request)
-        if engine is None:
-            return _not_found()
-        if not engine.is_open:
-            return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
+        if engine is None or not engine.is_open:
+            return _not_open(engine)
         with engine.in_flight():
             response = await _pass_on(request, engine)
             is_fault = response.status >= 500 and response.status != _OVERLOADED
@@ -164,6 +167,12 @@ def _headers(answer: aiohttp.ClientResponse, engine: EngineProcess) -> dict[str,
     passed = {name: answer.headers[name] for name in _FROM_ENGINE if name in answer.headers}
     load = engine.load
     return passed | {"X-Flotilla-Running": str(load.num_running), "X-Flotilla-Waiting": str(load.num_waiting)}
+
+
+def _not_open(engine: EngineProcess | None) -> web.Response:
+    if engine is None:
+        return _not_found()
+    return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
 
 
 def _not_found() -> web.Response:

@@ -136,24 +136,29 @@ def refuse(status: int, **error: Any) -> Behaviour:
 class FakeReplica:
     """Runs in a thread of its own until closed. `behave` is what it does with the next requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.behave: Behaviour = answer
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.cancelled: list[str] = []
         self.knows_requests = True
+        self.is_well = True
+        self.num_probes = 0
         self.is_busy = threading.Event()
         self._waiting: dict[str, asyncio.Event] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.port = self._run(self._start())
+        self.port = self._run(self._start(port))
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
+        """May be called twice."""
+        if self._loop.is_closed():
+            return
         self._run(self._runner.cleanup())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -169,16 +174,21 @@ class FakeReplica:
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _start(self) -> int:
+    async def _start(self, port: int) -> int:
         app = web.Application(client_max_size=2**30)
         for endpoint in ("chat/completions", "completions", "embeddings"):
             app.router.add_post(f"/v1/{endpoint}", self._infer)
         app.router.add_post("/v1/requests/{request_id}/cancel", self._cancel)
+        app.router.add_get("/health", self._health)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         return site._server.sockets[0].getsockname()[1]
+
+    async def _health(self, request: web.Request) -> web.StreamResponse:
+        self.num_probes += 1
+        return web.json_response({}, status=200 if self.is_well else 503)
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 from fleet.models import Replica
 from gateway import runtime
 from gateway.models import CountSource, UsageRecord, UsageState
-from tests.gateway.conftest import HELLO, add_replica, post, the_record
+from tests.gateway.conftest import HELLO, add_replica, post, the_record, wait_until
 from tests.gateway.fake_replica import (
     FakeReplica,
     answer,
@@ -81,7 +81,7 @@ def test_where_no_worker_can_be_reached_the_caller_is_told_to_come_back(gateway,
 def test_a_replica_that_cannot_be_reached_is_left_out_at_once(gateway, key, replica, dead_url):
     make_dead(replica, dead_url, gateway)
     post(gateway, key, "/chat/completions", GOOD)
-    assert list(runtime.current().balancer.breaker.outages) == [str(replica.pk)]
+    assert list(runtime.current().balancer.breaker.troubles) == [str(replica.pk)]
 
 
 def test_a_silent_worker_gets_no_traffic_even_if_the_database_is_away(gateway, key, fake, time_machine, settings):
@@ -178,12 +178,40 @@ def test_a_model_that_loads_is_known_but_not_ready(gateway, key, replica):
     assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
 
 
-def test_after_an_outage_requests_go_through_again(gateway, key, replica, fake, dead_url):
-    address = replica.worker.address
-    make_dead(replica, dead_url, gateway)
+def test_a_replica_that_can_be_reached_again_is_found_by_a_probe(gateway, key, fake):
+    """Nobody asks meanwhile."""
+    troubles = runtime.current().balancer.breaker.troubles
+    port = fake.port
+    fake.close()
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
+    again = FakeReplica(port)
+    wait_until(lambda: not troubles)
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 200
+    again.close()
+
+
+def test_a_replica_that_its_worker_no_longer_runs_stays_left_out(gateway, key, fake):
+    fake.behave = refuse(404)
+    fake.is_well = False
     post(gateway, key, "/chat/completions", GOOD)
-    Replica.objects.filter(pk=replica.pk).update(observed_at=now())
-    make_dead(replica, address, gateway)
+    wait_until(lambda: fake.num_probes > 1)
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
+    assert len(fake.bodies) == 1
+
+
+@pytest.mark.parametrize("fault", [refuse(500), die_after_one_word, fail_after_one_word], ids=["500", "cut", "error"])
+def test_a_replica_that_keeps_failing_is_left_out_while_another_is_well(gateway, key, fake, second_fake, fault):
+    fake.behave = fault
+    for _ in range(40):
+        post(gateway, key, "/chat/completions", STREAM)
+    assert len(fake.bodies) < 10
+
+
+def test_the_only_replica_is_asked_however_often_it_failed(gateway, key, fake):
+    fake.behave = refuse(500)
+    for _ in range(8):
+        assert post(gateway, key, "/chat/completions", GOOD).status_code == 502
+    fake.behave = answer
     assert post(gateway, key, "/chat/completions", GOOD).status_code == 200
 
 

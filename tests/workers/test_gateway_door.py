@@ -56,6 +56,17 @@ async def test_health_needs_no_secret(start_daemon):
         assert await answer.json() == {"status": "ok"}
 
 
+async def test_health_can_be_asked_of_a_replica(start_daemon):
+    async def health(replica_id: str) -> int:
+        async with daemon.http.get(daemon.url + "/health", headers={"X-Flotilla-Replica": replica_id}) as answer:
+            return answer.status
+
+    async with start_daemon() as daemon:
+        assert (await health("r1"), await health("r2")) == (200, 404)
+        await daemon.engine.drain(0)
+        assert await health("r1") == 503
+
+
 async def test_an_unknown_replica_is_not_found(start_daemon):
     async with start_daemon() as daemon, daemon.ask(json={}, headers={"X-Flotilla-Replica": "r2"}) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (404, "replica_not_found")
