@@ -196,6 +196,11 @@ ROLLOUT_PROVING = timedelta(seconds=env.float("ROLLOUT_PROVING_S", default=10))
 _PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 WORKER_NETWORKS = [str(ip_network(network)) for network in env.list("WORKER_NETWORKS", default=_PRIVATE_NETWORKS)]
 """Where workers may live; an advertised address outside is refused at enrolment."""
+PROVIDER_NETWORKS = [
+    str(ip_network(network))
+    for network in env.list("PROVIDER_NETWORKS", default=["127.0.0.0/8", "::1/128"] if IS_EMBEDDED else [])
+]
+"""Where providers may live beside the public network, also without TLS."""
 TIMELINE_KEEP_DAYS = env.int("TIMELINE_KEEP_DAYS", default=30)
 TIMELINE_KEEP_NUM = env.int("TIMELINE_KEEP_NUM", default=1000)
 """How long a worker's changes of state are kept, and how many of them at most."""

@@ -30,7 +30,7 @@ def pin(address: str, networks: Iterable[str]) -> PinnedAddress:
     allowed = [ip_network(network) for network in networks]
     ips = _resolve(str(parts.hostname))
     for ip in ips:
-        if _is_never_allowed(ip) or not any(ip in network for network in allowed):
+        if is_never_allowed(ip) or not any(ip in network for network in allowed):
             raise AddressRefused(
                 f"The address {address} leads to {ip}, which is outside the networks where workers may live. "
                 "Advertise another address, or let the administrator add the network to WORKER_NETWORKS."
@@ -65,15 +65,15 @@ def _resolve(host: str) -> list[IPAddress]:
         raise AddressRefused(
             f"The server cannot resolve {host!r}: {error}. Advertise an IP address instead."
         ) from error
-    return [_unmapped(ip_address(str(answer[4][0]).partition("%")[0])) for answer in found]
+    return [unmapped(ip_address(str(answer[4][0]).partition("%")[0])) for answer in found]
 
 
-def _unmapped(ip: IPAddress) -> IPAddress:
+def unmapped(ip: IPAddress) -> IPAddress:
     # ::ffff:169.254.169.254 reaches the same machine as 169.254.169.254: judge it as that.
     return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
 
 
-def _is_never_allowed(ip: IPAddress) -> bool:
+def is_never_allowed(ip: IPAddress) -> bool:
     """Whatever the settings say. Link-local holds the clouds' metadata services."""
     # ::1 counts as reserved for Python.
     return ip.is_unspecified or ip.is_multicast or ip.is_link_local or (ip.is_reserved and not ip.is_loopback)

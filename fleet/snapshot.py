@@ -1,4 +1,4 @@
-"""What the data plane must know of the fleet, immutable and whole: three queries, whatever the size."""
+"""What the data plane must know of the fleet, immutable and whole: four queries, whatever the size."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.db.models import Q
+
 from fleet.addresses import pinned_url
-from fleet.models import BalancingPolicy, LanguageModel, Replica, Worker
+from fleet.models import BalancingPolicy, LanguageModel, ProviderModel, Replica, Worker
+from fleet.provider_access import HostedModel, access_to
 from protocol.control import ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutableReplica:
-    """A replica that answers requests, and all that is needed to send it one."""
+    """A replica that answers requests, and all that is needed to send it one; on a worker, or with a provider."""
 
     replica_id: str
     model: str
@@ -34,11 +37,15 @@ class RoutableReplica:
     observed_at: datetime
     speed: float | None
     """As the administrator gave it, in proportion to the model's other replicas."""
+    hosted: HostedModel | None = None
+    """With a provider: then `worker_name` is the provider's, its base URL is `url`, and nobody reports for it, so
+    `observed_at` is the time of the administrator's last change and says nothing of its being there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model that is deployed, as callers may see it; without capabilities while no replica is ready."""
+    """A model that is deployed or that a provider offers, as callers may see it; without capabilities while no replica
+    is ready."""
 
     name: str
     created_at: datetime
@@ -69,9 +76,13 @@ def read_fleet_snapshot() -> FleetSnapshot:
         if worker := workers.get(row.worker_id):
             found = out_of_reach if worker.is_unreachable else replicas
             found[row.deployment.model.name].append(_routable(row, worker))
+    hosted = ProviderModel.objects.enabled().select_related("provider", "model")
+    for offer in hosted:
+        replicas[offer.model.name].append(_hosted(offer))
     # The probe may have failed for reasons of its own, so what it holds against the last replica counts for nothing.
     replicas = defaultdict(list, out_of_reach | replicas)
-    models = LanguageModel.objects.filter(deployments__isnull=False).distinct()
+    is_offered = Q(deployments__isnull=False) | Q(provider_models__in=hosted.values("pk"))
+    models = LanguageModel.objects.filter(is_offered).distinct()
     return FleetSnapshot(
         models={model.name: _entry(model, replicas.get(model.name, ())) for model in models},
         replicas={name: tuple(rows) for name, rows in replicas.items()},
@@ -101,6 +112,27 @@ def _reachable(worker: Worker) -> dict[str, Any]:
         "host_header": urlsplit(worker.address).netloc,
         "secret": worker.gateway_secret,
     }
+
+
+def _hosted(offer: ProviderModel) -> RoutableReplica:
+    access = access_to(offer.provider)
+    return RoutableReplica(
+        replica_id=str(offer.pk),
+        model=offer.model.name,
+        worker_id="",
+        worker_name=offer.provider.name,
+        url=access.base_url,
+        host_header=urlsplit(access.base_url).netloc,
+        secret="",
+        num_running=0,
+        num_waiting=0,
+        max_concurrency=offer.max_concurrency,
+        context_length=offer.context_length,
+        capabilities=frozenset(offer.capabilities),
+        observed_at=max(offer.changed_at, offer.provider.changed_at),
+        speed=None,
+        hosted=HostedModel(access=access, name=offer.upstream_name, max_output_tokens=offer.max_output_tokens),
+    )
 
 
 def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica]) -> ModelEntry:

@@ -162,7 +162,7 @@ class Balancer:
         """
         oldest, capability, one_of = now() - settings.SILENT_AFTER, wanted.capability, wanted.one_of
         return lambda replica: (
-            replica.observed_at >= oldest
+            (replica.observed_at >= oldest or replica.hosted is not None)
             and capability in replica.capabilities
             and (not one_of or not one_of.isdisjoint(replica.capabilities))
             and replica.replica_id not in tried

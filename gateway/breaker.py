@@ -106,9 +106,9 @@ class Breaker:
         return sum(trouble.pause_s > 0 for trouble in list(self.troubles.values()))
 
     def open_ones(self, clock_s: float) -> Iterator[Trouble]:
-        """To be probed."""
+        """To be probed. Providers have no page for it: there, a request finds out."""
         self._forget_old(clock_s)
-        return (trouble for trouble in list(self.troubles.values()) if trouble.pause_s)
+        return (trouble for trouble in list(self.troubles.values()) if trouble.pause_s and not trouble.replica.hosted)
 
     def _forget_old(self, clock_s: float) -> None:
         """Replicas come and go; those that are gone are never tried again, and must not be remembered for ever."""

@@ -9,7 +9,14 @@ import msgspec
 
 from fleet.snapshot import RoutableReplica
 from gateway.continuation import Course
-from gateway.errors import GatewayError, NoReplicaReady, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    NoReplicaReady,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from gateway.events import EventTooLong
 from gateway.relay import StreamRelay
 from gateway.runtime import Runtime
@@ -117,6 +124,9 @@ class Exchange:
             if self._meter.is_stream:
                 return await self._first_event(self._reply, course)
             return await self._whole_body(self._reply)
+        except InvalidRequest as refused:
+            # Its provider's API has no words for it; another replica may be able to.
+            raise TryAnother(refused) from refused
         except CannotConnect as error:
             raise self._another(error, NoReplicaReady(self._meter.requested_model)) from error
         except UpstreamSilent as error:
@@ -126,13 +136,18 @@ class Exchange:
             raise self._another(error, UpstreamFailed()) from error
 
     async def _post(self, body: bytes) -> Reply:
-        reply = await self._runtime.upstream.post(
-            self._replica, f"/v1/{self._meter.endpoint}", body=body, request_id=self._meter.request_id
-        )
+        reply = await self._head(body)
         self._runtime.balancer.breaker.connected(self._replica)
         if reply.num_requests is not None:
             self._runtime.balancer.heard(self._replica, reply.num_requests)
         return reply
+
+    async def _head(self, body: bytes) -> Reply:
+        if self._replica.hosted:
+            return await self._runtime.providers.post(self._replica, self._replica.hosted, self._meter.endpoint, body)
+        return await self._runtime.upstream.post(
+            self._replica, f"/v1/{self._meter.endpoint}", body=body, request_id=self._meter.request_id
+        )
 
     def _hold_against(self, error: BaseException) -> None:
         """What an attempt that gave no answer says of the replica. A full one is well; so is one that found the request
@@ -199,6 +214,9 @@ class Exchange:
 
     async def _cancel_upstream(self) -> bool:
         """Whether the matter is closed: the worker ended the request and said what it used, or cannot be talked to."""
+        if self._replica.hosted:
+            # A provider understands a closed connection, and nothing else.
+            return True
         try:
             counts = await self._runtime.upstream.cancel(self._replica, self._meter.request_id)
         except TransportError as error:
@@ -215,7 +233,7 @@ async def _refusal(reply: Reply, model: str) -> Exception:
         return _passed_on(reply, body)
     if reply.status in _FULL:
         return TryAnother(_passed_on(reply, body))
-    logger.error("A worker answered %d: %r", reply.status, body[:500])
+    logger.error("A replica answered %d: %r", reply.status, body[:500])
     if reply.status == 404:
         # The worker no longer runs that replica, and its next heartbeat will say so.
         return TryAnother(NoReplicaReady(model))

@@ -16,6 +16,7 @@ from gateway.journal import Journal
 from gateway.journal_writer import JournalWriter
 from gateway.ledger import store_entries
 from gateway.prober import Prober
+from gateway.provider_upstream import ProviderUpstream
 from gateway.snapshot import SnapshotPoller
 from gateway.upstream import Upstream
 
@@ -30,6 +31,7 @@ class Runtime:
     journal: Journal
     writer: JournalWriter
     upstream: Upstream = field(default_factory=Upstream)
+    providers: ProviderUpstream = field(default_factory=ProviderUpstream)
     balancer: Balancer = field(default_factory=Balancer)
     is_ready: bool = False
     prober: Prober = field(init=False)
@@ -74,6 +76,7 @@ async def stop() -> None:
     await _last_records(runtime)
     await runtime.prober.stop()
     await runtime.upstream.close()
+    await runtime.providers.close()
     await asyncio.to_thread(_stop_threads, runtime)
 
 

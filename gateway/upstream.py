@@ -1,11 +1,11 @@
-"""Connections to workers: the only file that knows sockets.
+"""Connections to workers; those to providers, who share the seam, are in provider_upstream.py.
 
 One pooled client for each event loop. Requests go to the pinned address, with the Host header that the worker
 advertised; redirects are not followed, cookies not kept, bodies not decompressed.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -46,7 +46,7 @@ class TooLarge(TransportError):
     """The answer is larger than we are ready to hold."""
 
 
-class _Translated:
+class _TransportErrors:
     """Turns aiohttp's errors into ours. The order matters: a connect timeout is also a timeout, and also an OSError."""
 
     def __enter__(self) -> None: ...
@@ -60,7 +60,7 @@ class _Translated:
             raise ConnectionLost(repr(error)) from error
 
 
-_TRANSLATED = _Translated()
+transport_errors = _TransportErrors()
 
 
 class _Cancelled(msgspec.Struct, frozen=True):
@@ -79,13 +79,12 @@ class Reply:
 
     async def chunk(self) -> bytes:
         """The next bytes, as they come; none at the end. Raises TransportError."""
-        with _TRANSLATED:
-            return await self._response.content.readany()
+        return await self._received()
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises TransportError; TooLarge beyond `limit` bytes."""
         parts, size = [], 0
-        while chunk := await self.chunk():
+        while chunk := await self._received():
             size += len(chunk)
             if size > limit:
                 raise TooLarge
@@ -106,20 +105,43 @@ class Reply:
         """Give the connection back if the body was read to its end, else cut it."""
         self._response.close()
 
+    async def _received(self) -> bytes:
+        with transport_errors:
+            return await self._response.content.readany()
+
+
+class PooledClient:
+    """An HTTP client for the loop that runs, made when it is first asked for."""
+
+    def __init__(self, make: Callable[[], aiohttp.ClientSession]) -> None:
+        self._make = make
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            self._session, self._loop = self._make(), loop
+        return self._session
+
+    async def close(self) -> None:
+        if self._session and self._loop is asyncio.get_running_loop():
+            await self._session.close()
+        self._session = None
+
 
 class Upstream:
     """The way to the workers."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client = PooledClient(_new_session)
 
     async def post(self, replica: RoutableReplica, path: str, *, body: bytes, request_id: str) -> Reply:
         """Send a request and await the head of its answer. Raises TransportError."""
-        with _TRANSLATED:
-            response = await self._client().post(
+        with transport_errors:
+            response = await self._client.get().post(
                 URL(replica.url + path, encoded=True),
-                data=body if len(body) < _LARGE_BYTES else BytesIO(body),
+                data=sendable(body),
                 headers=_headers(replica, request_id),
                 allow_redirects=False,
                 server_hostname=_server_name(replica),
@@ -143,8 +165,8 @@ class Upstream:
         """Whether its worker answers, and says that the replica does. Raises TransportError, within a second."""
         try:
             async with asyncio.timeout(QUICK_S):
-                with _TRANSLATED:
-                    response = await self._client().get(
+                with transport_errors:
+                    response = await self._client.get().get(
                         URL(f"{replica.url}/health", encoded=True),
                         headers=_headers(replica, "probe"),
                         allow_redirects=False,
@@ -156,15 +178,12 @@ class Upstream:
         return response.status == 200
 
     async def close(self) -> None:
-        if self._session and self._loop is asyncio.get_running_loop():
-            await self._session.close()
-        self._session = None
+        await self._client.close()
 
-    def _client(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            self._session, self._loop = _new_session(), loop
-        return self._session
+
+def sendable(body: bytes) -> bytes | BytesIO:
+    """The body, as aiohttp should be given it."""
+    return body if len(body) < _LARGE_BYTES else BytesIO(body)
 
 
 def _new_session() -> aiohttp.ClientSession:

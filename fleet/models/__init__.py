@@ -1,9 +1,10 @@
 """What should run (LanguageModel, Deployment) and how it came to that (Rollout), what does run (Worker, Replica) and
-did (Transition), and who may join (JoinToken)."""
+did (Transition), who may join (JoinToken), and who runs models for us elsewhere (Provider, ProviderModel)."""
 
 from fleet.models.deployment import SPEC_FIELDS, Deployment, DeploymentQuerySet, EngineName, Pin, Strategy
 from fleet.models.join_token import JoinToken, JoinTokenQuerySet
 from fleet.models.language_model import BalancingPolicy, LanguageModel
+from fleet.models.provider import Provider, ProviderFailure, ProviderKind, ProviderModel, ProviderModelQuerySet
 from fleet.models.replica import Replica, ReplicaQuerySet
 from fleet.models.rollout import RollbackCause, Rollout, RolloutPhase, RolloutQuerySet
 from fleet.models.transition import Cause, Transition, TransitionQuerySet
@@ -21,6 +22,11 @@ __all__ = [
     "LanguageModel",
     "Pin",
     "ProbeFailure",
+    "Provider",
+    "ProviderFailure",
+    "ProviderKind",
+    "ProviderModel",
+    "ProviderModelQuerySet",
     "Replica",
     "ReplicaQuerySet",
     "RollbackCause",

@@ -1,0 +1,83 @@
+"""Connections to providers. Names are resolved for each connection, and its address is judged before it is made;
+redirects are not followed, cookies not kept, bodies not decompressed."""
+
+import ssl
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import aiohttp
+from django.conf import settings
+from yarl import URL
+
+from fleet.provider_access import HostedModel, ProviderAccess
+from fleet.provider_addresses import guarded_socket
+from fleet.provider_presets import Dialect
+from fleet.snapshot import RoutableReplica
+from gateway.dialects.base import Translation
+from gateway.dialects.openai import OpenAITranslation
+from gateway.provider_reply import ProviderReply
+from gateway.upstream import PooledClient, sendable, transport_errors
+
+_CONNECT_TIMEOUT_S = 10
+"""Longer than for workers: these are on other continents."""
+
+DIALECTS: dict[Dialect, Callable[[str, HostedModel, str], Translation]] = {Dialect.OPENAI: OpenAITranslation}
+
+
+class ProviderUpstream:
+    """The way to the providers."""
+
+    def __init__(self) -> None:
+        self._clients = {
+            is_encrypted: PooledClient(partial(_new_session, is_encrypted)) for is_encrypted in (True, False)
+        }
+
+    async def post(self, replica: RoutableReplica, hosted: HostedModel, endpoint: str, body: bytes) -> ProviderReply:
+        """Send a request and await the head of its answer, all of it if it is a refusal.
+
+        Raises TransportError; InvalidRequest for what this provider cannot be asked.
+        """
+        translation = DIALECTS[hosted.access.dialect](replica.model, hosted, endpoint)
+        data, access = translation.request(body), hosted.access
+        with transport_errors:
+            response = (
+                await self._clients[access.base_url.startswith("https:")]
+                .get()
+                .post(
+                    URL(access.url(translation.path), encoded=True),
+                    data=sendable(data),
+                    headers=_headers(access),
+                    allow_redirects=False,
+                    ssl=_tls(access.ca_certificate) if access.ca_certificate else True,
+                )
+            )
+        reply = ProviderReply(response, access, translation)
+        await reply.judge()
+        return reply
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+
+def _new_session(is_encrypted: bool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, socket_factory=partial(guarded_socket, is_encrypted=is_encrypted)),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(
+            total=None,
+            connect=_CONNECT_TIMEOUT_S,
+            sock_connect=_CONNECT_TIMEOUT_S,
+            sock_read=settings.UPSTREAM_READ_TIMEOUT.total_seconds(),
+        ),
+    )
+
+
+def _headers(access: ProviderAccess) -> dict[str, str]:
+    return {**access.headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+
+
+@lru_cache(maxsize=64)
+def _tls(ca_certificate: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=ca_certificate)
