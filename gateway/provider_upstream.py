@@ -13,6 +13,7 @@ from fleet.provider_access import HostedModel, ProviderAccess
 from fleet.provider_addresses import guarded_socket
 from fleet.provider_presets import Dialect
 from fleet.snapshot import RoutableReplica
+from gateway.dialects.anthropic import AnthropicTranslation
 from gateway.dialects.base import Translation
 from gateway.dialects.openai import OpenAITranslation
 from gateway.provider_reply import ProviderReply
@@ -21,7 +22,10 @@ from gateway.upstream import PooledClient, sendable, transport_errors
 _CONNECT_TIMEOUT_S = 10
 """Longer than for workers: these are on other continents."""
 
-DIALECTS: dict[Dialect, Callable[[str, HostedModel, str], Translation]] = {Dialect.OPENAI: OpenAITranslation}
+DIALECTS: dict[Dialect, Callable[[str, HostedModel, str], Translation]] = {
+    Dialect.OPENAI: OpenAITranslation,
+    Dialect.ANTHROPIC: AnthropicTranslation,
+}
 
 
 class ProviderUpstream:
