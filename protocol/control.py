@@ -77,6 +77,8 @@ class Hardware:
     disk_total_bytes: Bytes = 0
     versions: dict[VersionText, VersionText] = field(default_factory=dict)
     """Of Python and of the libraries that run models, by name."""
+    engines: dict[VersionText, VersionText] = field(default_factory=dict)
+    """What it can run, of protocol.engines, each with its version or nothing; empty from daemons that do not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ async def ask_canary(
 
 
 async def _post(engine: aiohttp.ClientSession, endpoint: str, body: dict[str, Any]) -> bytes:
-    async with engine.post(f"http://engine/v1/{endpoint}", json=body) as answer:
+    async with engine.post(f"/v1/{endpoint}", json=body) as answer:
         text = await answer.content.read(_MAX_BYTES)
         if answer.status != 200:
             raise CanaryFailed(f"it answered {answer.status}: {text[:300].decode(errors='replace')}")

@@ -24,6 +24,7 @@ from workers.control_plane import ControlPlane
 from workers.credential import sole_use
 from workers.errors import SettingsInvalid, WorkerError
 from workers.membership import Membership
+from workers.programs import Programs
 from workers.reconciler import Reconciler
 from workers.server import WorkerServer
 from workers.settings import WorkerSettings
@@ -40,8 +41,14 @@ async def run(settings: WorkerSettings) -> None:
     """Be a worker until SIGTERM or SIGINT. Raises WorkerError, or whatever killed one of the tasks."""
     with sole_use(settings.state_dir), _socket_folder() as sockets:
         async with aiohttp.ClientSession() as session:
-            membership = Membership(settings, ControlPlane(settings.server, session))
-            reconciler = Reconciler(sockets, unload_timeout_s=settings.unload_timeout_s, on_change=membership.announce)
+            programs = Programs(envs=settings.engine_envs, may_run_code=settings.allow_code)
+            membership = Membership(settings, ControlPlane(settings.server, session), programs)
+            reconciler = Reconciler(
+                sockets,
+                unload_timeout_s=settings.unload_timeout_s,
+                on_change=membership.announce,
+                programs=programs,
+            )
             stop = _stop_signal(reconciler)
             async with _listening(settings, membership, reconciler):
                 await _serve(membership, reconciler, stop, drain_timeout_s=settings.drain_timeout_s)

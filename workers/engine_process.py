@@ -1,7 +1,7 @@
 """One replica's engine, in a process of its own: started, watched, started again when it dies, drained and stopped.
 
-The process reads an EngineSpec from its stdin, which stays open: its end tells the engine that the daemon has died.
-It tells its state in JSON lines on stdout; what it writes to stderr goes to the log.
+How the two talk is told in workers.engine_program. What the engine starts in its turn belongs to its process group, and
+ends with it.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import aiohttp
 
 from protocol import codec
-from protocol.control import DesiredReplica, ModelInfo, ReplicaPhase, ReplicaStatus
+from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
 from workers.canary import CanaryFailed, ask_canary
+from workers.children.registry import LAUNCHES
+from workers.engine_connection import EngineConnection, EngineSilent
+from workers.engine_program import EngineReport
 from workers.engines.base import EngineSpec, EngineStats
 from workers.hardware import memory_of
-from workers.liveness import PROBE_INTERVAL_S, PROBE_TIMEOUT_S, Liveness, Verdict
+from workers.liveness import PROBE_INTERVAL_S, Liveness, Verdict
+from workers.programs import Programs
 
 logger = logging.getLogger(__name__)
 
@@ -40,32 +40,33 @@ _GRACE_S = 2.0
 """How long after the word that a replica drains requests may still come: the gateways hear of it within that time."""
 _TERM_TIMEOUT_S = 5.0
 _LAST_WORDS_TIMEOUT_S = 1.0
-_STATS_TIMEOUT = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
 _SECRET_VARIABLES = frozenset({"FLOTILLA_JOIN_TOKEN", "FLOTILLA_METRICS_TOKEN"})
+_KILLED = 128
+"""An exit status beyond it tells the signal that killed a child server."""
+_SIGNALS = frozenset(signal.Signals)
+_NO_PROGRAMS = Programs()
 _ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineReport:
-    """A line of the engine's stdout."""
-
-    phase: ReplicaPhase
-    progress: float = 0.0
-    error: str = ""
-    info: ModelInfo | None = None
 
 
 class EngineProcess:
     """See ReplicaPhase for the states. `on_change` is called at each change that the server should hear of."""
 
-    def __init__(self, replica: DesiredReplica, socket_path: Path, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        replica: DesiredReplica,
+        socket_path: Path,
+        on_change: Callable[[], None],
+        *,
+        programs: Programs = _NO_PROGRAMS,
+    ) -> None:
         self.replica = replica
         self.phase = ReplicaPhase.PENDING
-        self.session: aiohttp.ClientSession | None = None
-        """Connected to the engine's socket while there is a process."""
+        self.connection: EngineConnection | None = None
+        """While there is a process that is ready, or was."""
         self.num_in_flight = 0
         self._socket_path = socket_path
         self._on_change = on_change
+        self._programs = programs
         self._report = EngineReport(phase=ReplicaPhase.PENDING)
         self._stats = EngineStats(num_running=0, num_waiting=0)
         self._process: Process | None = None
@@ -84,6 +85,11 @@ class EngineProcess:
         """Whether a request that comes now is answered: also in the first moments of draining, lest it be lost."""
         is_loaded = self._report.phase is ReplicaPhase.READY
         return is_loaded and self.phase in (ReplicaPhase.READY, ReplicaPhase.DRAINING) and not self._is_closed
+
+    @property
+    def is_child(self) -> bool:
+        """Whether it is somebody else's server: it speaks OpenAI's dialect, and nothing beyond."""
+        return self.replica.engine in LAUNCHES
 
     @property
     def load(self) -> EngineStats:
@@ -115,11 +121,10 @@ class EngineProcess:
 
     async def _answers_stats(self) -> bool:
         """Whether it answered, in time; its load is taken down."""
-        assert self.session is not None
+        assert self.connection is not None
         try:
-            async with self.session.get("http://engine/stats", timeout=_STATS_TIMEOUT) as answer:
-                self._stats = codec.decode(EngineStats, await answer.read())
-        except (aiohttp.ClientError, OSError, codec.MalformedMessage):
+            self._stats = await self.connection.stats() or self.load
+        except EngineSilent:
             return False
         return True
 
@@ -163,9 +168,9 @@ class EngineProcess:
         await self._wait_until_idle(timeout_s)
 
     def kill(self) -> None:
-        """End the process this instant."""
+        """End the process this instant, with all that it has started."""
         if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+            _kill_group(self._process)
 
     async def _run_once(self) -> float:
         """Start the engine and watch it until it ends; how many seconds it was ready for."""
@@ -177,7 +182,6 @@ class EngineProcess:
         except OSError as error:
             self._fail(f"The engine process cannot be started: {error}")
             return 0.0
-        self.session = aiohttp.ClientSession(**_towards(self._socket_path))
         try:
             await self._watch(process)
             self._fail(self._why_ended(process.returncode))
@@ -188,8 +192,9 @@ class EngineProcess:
             await _end(process)
             # Answers that were cut short get their last event now; a session closed under them leaves them hanging.
             await self._wait_until_idle(_LAST_WORDS_TIMEOUT_S)
-            await self.session.close()
-            self.session = None
+            if self.connection is not None:
+                await self.connection.close()
+                self.connection = None
         return time.monotonic() - self._ready_at if self._ready_at else 0.0
 
     async def _wait_until_idle(self, timeout_s: float) -> None:
@@ -200,7 +205,7 @@ class EngineProcess:
     async def _start(self) -> Process:
         self._socket_path.unlink(missing_ok=True)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "workers.engines", "--socket", str(self._socket_path)),
+            *(sys.executable, "-m", *self._program()),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
@@ -210,8 +215,28 @@ class EngineProcess:
             start_new_session=True,
         )
         assert process.stdin is not None
-        process.stdin.write(codec.encode(_spec(self.replica)) + b"\n")
+        process.stdin.write(codec.encode(self._spec()) + b"\n")
         return process
+
+    def _program(self) -> tuple[str, ...]:
+        if self.is_child:
+            return ("workers.children",)
+        return ("workers.engines", "--socket", str(self._socket_path))
+
+    def _spec(self) -> EngineSpec:
+        replica, found = self.replica, self._programs.find(self.replica.engine)
+        return EngineSpec(
+            engine=replica.engine,
+            source=replica.source,
+            dtype=replica.dtype,
+            device=replica.device,
+            max_concurrency=replica.max_concurrency,
+            quantization=replica.quantization,
+            options=replica.engine_options,
+            model=replica.model,
+            program=found.arguments if found else (),
+            may_run_code=self._programs.may_run_code,
+        )
 
     async def _watch(self, process: Process) -> None:
         assert process.stdout is not None
@@ -245,7 +270,7 @@ class EngineProcess:
                     self._enter(ReplicaPhase.FAILED)
                 case Verdict.DEAD:
                     self._fail("The engine did not answer for half a minute, so it was killed.")
-                    process.kill()
+                    _kill_group(process)
 
     async def _read_reports(self, process: Process, stdout: asyncio.StreamReader) -> None:
         async for line in _lines(stdout):
@@ -265,10 +290,12 @@ class EngineProcess:
 
     async def _tried(self, report: EngineReport) -> EngineReport:
         """READY only if the engine answers the canary too; else the failure."""
-        if report.phase is not ReplicaPhase.READY or self.session is None or report.info is None:
+        if report.phase is not ReplicaPhase.READY or report.info is None or self.connection is not None:
             return report
+        self.connection = EngineConnection(self._socket_path, report.child)
+        model = report.child.model if report.child else self.replica.model
         try:
-            await ask_canary(self.session, self.replica.model, report.info.capabilities)
+            await ask_canary(self.connection.session, model, report.info.capabilities)
         except CanaryFailed as error:
             return EngineReport(
                 phase=ReplicaPhase.FAILED, error=f"It loaded, but failed to answer the canary prompt: {error}"
@@ -302,27 +329,10 @@ class EngineProcess:
     def _why_ended(self, code: int | None) -> str:
         if self._report.phase is ReplicaPhase.FAILED:
             return self._error
-        how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code}"
-        hint = " Perhaps the machine ran out of memory." if code == -signal.SIGKILL else ""
+        killer = -code if code and code < 0 else (code or 0) - _KILLED
+        how = f"was killed by {signal.Signals(killer).name}" if killer in _SIGNALS else f"ended with code {code}"
+        hint = " Perhaps the machine ran out of memory." if killer == signal.SIGKILL else ""
         return "\n".join([f"The engine process {how}.{hint}", *self._tail])
-
-
-def _spec(replica: DesiredReplica) -> EngineSpec:
-    return EngineSpec(
-        engine=replica.engine,
-        source=replica.source,
-        dtype=replica.dtype,
-        device=replica.device,
-        max_concurrency=replica.max_concurrency,
-    )
-
-
-def _towards(socket_path: Path) -> dict[str, Any]:
-    return {
-        "connector": aiohttp.UnixConnector(path=str(socket_path), limit=0),
-        "auto_decompress": False,
-        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=10),
-    }
 
 
 def _environment() -> dict[str, str]:
@@ -346,15 +356,20 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 async def _end(process: Process) -> None:
-    """SIGTERM, some seconds, SIGKILL."""
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
+    """SIGTERM, some seconds, SIGKILL for it and all that it has started."""
     try:
-        async with asyncio.timeout(_TERM_TIMEOUT_S):
-            await process.wait()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            async with asyncio.timeout(_TERM_TIMEOUT_S):
+                await process.wait()
     except (TimeoutError, asyncio.CancelledError):
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        pass
+    _kill_group(process)
+    await process.wait()
+
+
+def _kill_group(process: Process) -> None:
+    """It leads a group of its own, which outlives it for as long as one process is in there."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -14,28 +14,42 @@ import psutil
 import pynvml
 
 from protocol.control import Device, Hardware
+from workers.programs import Programs
 
 _PATIENCE_S = 3.0
-_LIBRARIES = ("torch", "transformers", "vllm", "sglang", "lightllm", "llama-cpp-python", "mlx-lm")
+_LIBRARIES = ("torch", "transformers")
 _NVML_PERCENT = 100
 
 
 class HardwareReader:
     """Reads the machine in a thread. A driver that hangs must not silence the worker: the last reading stays."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Programs) -> None:
         self._folder = folder
+        self._programs = programs
         self._reading: asyncio.Task[Hardware] | None = None
         self._latest: Hardware | None = None
 
     async def read(self) -> Hardware:
         """The machine at this moment, or as it was last; free disk is that of the file system of `folder`."""
         if self._reading is None:
-            self._reading = asyncio.create_task(asyncio.to_thread(_read, self._folder, with_accelerators=True))
+            self._reading = asyncio.create_task(asyncio.to_thread(self._read, with_accelerators=True))
         await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
         if self._reading.done():
             self._latest, self._reading = self._reading.result(), None
-        return self._latest or _read(self._folder, with_accelerators=False)
+        return self._latest or self._read(with_accelerators=False)
+
+    def _read(self, *, with_accelerators: bool) -> Hardware:
+        disk = psutil.disk_usage(str(self._folder))
+        return Hardware(
+            hostname=socket.gethostname(),
+            num_cpus=os.cpu_count() or 1,
+            devices=[*(_accelerators() if with_accelerators else ()), _cpu_device()],
+            disk_free_bytes=disk.free,
+            disk_total_bytes=disk.total,
+            versions=_versions(),
+            engines=self._programs.engines(),
+        )
 
 
 def memory_of(pid: int) -> int:
@@ -45,18 +59,6 @@ def memory_of(pid: int) -> int:
         return sum(part.memory_info().rss for part in (process, *process.children(recursive=True)))
     except psutil.Error:
         return 0
-
-
-def _read(folder: Path, *, with_accelerators: bool) -> Hardware:
-    disk = psutil.disk_usage(str(folder))
-    return Hardware(
-        hostname=socket.gethostname(),
-        num_cpus=os.cpu_count() or 1,
-        devices=[*(_accelerators() if with_accelerators else ()), _cpu_device()],
-        disk_free_bytes=disk.free,
-        disk_total_bytes=disk.total,
-        versions=_versions(),
-    )
 
 
 @cache

@@ -22,6 +22,7 @@ from workers.errors import (
     WorkerRevoked,
 )
 from workers.hardware import HardwareReader
+from workers.programs import Programs
 from workers.reconciler import Reconciler
 from workers.settings import WorkerSettings
 
@@ -34,12 +35,12 @@ _GATHER_CHANGES_S = 0.1
 class Membership:
     """`address`: where the gateway reaches this daemon; known once it listens."""
 
-    def __init__(self, settings: WorkerSettings, control_plane: ControlPlane) -> None:
+    def __init__(self, settings: WorkerSettings, control_plane: ControlPlane, programs: Programs) -> None:
         self.address = ""
         self.is_draining = False
         self._settings = settings
         self._control_plane = control_plane
-        self._hardware = HardwareReader(settings.state_dir)
+        self._hardware = HardwareReader(settings.state_dir, programs)
         self._credential: Credential | None = None
         self._is_kept = True
         self._interval_s = 5.0

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
 from workers.engine_process import EngineProcess
+from workers.programs import Programs
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +36,15 @@ def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[U
 class Reconciler:
     """Owns the engine processes. Sockets lie in `socket_dir`; `on_change` is called when the server should hear."""
 
-    def __init__(self, socket_dir: Path, *, unload_timeout_s: float, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, socket_dir: Path, *, unload_timeout_s: float, on_change: Callable[[], None], programs: Programs
+    ) -> None:
         self.engines: dict[str, EngineProcess] = {}
         """By replica id; a replica stays here until its process has ended."""
         self._socket_dir = socket_dir
         self._unload_timeout_s = unload_timeout_s
         self._on_change = on_change
+        self._programs = programs
         self._desired: dict[str, DesiredReplica] = {}
         self._wanted = asyncio.Event()
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -92,7 +96,8 @@ class Reconciler:
     def _load(self, replica: DesiredReplica, tasks: asyncio.TaskGroup) -> None:
         logger.info("Loading %s (%s %s) ...", replica.model, replica.engine, replica.source)
         # A short name: the path of a Unix socket may have 107 characters.
-        engine = EngineProcess(replica, self._socket_dir / f"{uuid4().hex[:12]}.sock", self._on_change)
+        socket = self._socket_dir / f"{uuid4().hex[:12]}.sock"
+        engine = EngineProcess(replica, socket, self._on_change, programs=self._programs)
         self.engines[replica.replica_id] = engine
         self._watchers[replica.replica_id] = tasks.create_task(engine.run(), name=f"engine of {replica.model}")
 

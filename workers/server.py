@@ -4,12 +4,13 @@ Each request carries the gateway's secret and, in `X-Flotilla-Replica`, the repl
 replica's load in `X-Flotilla-Running` and `X-Flotilla-Waiting`.
 """
 
+import asyncio
 import hmac
 import io
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
 import aiohttp
 from aiohttp import web
@@ -43,6 +44,8 @@ class WorkerServer:
         self._engines = engines
         self._secret = secret
         self._metrics_token = metrics_token
+        self._running: dict[str, asyncio.Task[object]] = {}
+        """What child servers work on, by the request's id."""
 
     def make_app(self) -> web.Application:
         """Run it with handler_cancellation, or a gateway that hangs up would not reach the engine."""
@@ -71,7 +74,7 @@ class WorkerServer:
         engine = self._named_engine(request)
         if engine is None or not engine.is_open:
             return _not_open(engine)
-        with engine.in_flight():
+        with engine.in_flight(), self._cuttable(request):
             response = await _pass_on(request, engine)
             is_fault = response.status >= 500 and response.status != _OVERLOADED
             engine.count_answer(has_failed=is_fault or _HAS_FAILED in response)
@@ -79,7 +82,27 @@ class WorkerServer:
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         engine = self._named_engine(request)
-        return await _pass_on(request, engine) if engine else _not_found()
+        if engine is None:
+            return _not_found()
+        if engine.is_child:
+            return self._cut(request.match_info["request_id"])
+        return await _pass_on(request, engine)
+
+    @contextmanager
+    def _cuttable(self, request: web.Request) -> Iterator[None]:
+        request_id, task = request.headers.get("X-Request-ID", ""), asyncio.current_task()
+        assert task is not None
+        self._running[request_id] = task
+        try:
+            yield
+        finally:
+            self._running.pop(request_id, None)
+
+    def _cut(self, request_id: str) -> web.Response:
+        """Child servers stop when the connection is closed, and do not tell what was used: there is nothing to say."""
+        if task := self._running.get(request_id):
+            task.cancel()
+        return refusal(404, "usage_unknown", "This engine does not tell what a request had used that was stopped.")
 
     @property
     def _guarded(self) -> Middleware:
@@ -112,14 +135,14 @@ def refusal(status: int, code: str, message: str) -> web.Response:
 
 
 async def _pass_on(request: web.Request, engine: EngineProcess) -> web.StreamResponse:
-    # As a file: aiohttp warns of long bodies given as bytes.
-    body = io.BytesIO(await request.read())
-    if engine.session is None:
+    content = await request.read()
+    if (connection := engine.connection) is None:
         return _engine_died(engine)
+    # As a file: aiohttp warns of long bodies given as bytes.
+    body = io.BytesIO(connection.worded(content))
     headers = {name: request.headers[name] for name in _TO_ENGINE if name in request.headers}
-    url = f"http://engine{request.raw_path}"
     try:
-        answer = await engine.session.request(request.method, url, data=body, headers=headers)
+        answer = await connection.session.request(request.method, request.raw_path, data=body, headers=headers)
     except _BROKEN:
         return _engine_died(engine)
     try:

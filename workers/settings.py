@@ -1,6 +1,7 @@
 """The daemon's settings: from the command line, each also from the environment, once."""
 
 import argparse
+import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,10 @@ class WorkerSettings:
     unload_timeout_s: float = 120.0
     """The same when a model is unloaded."""
     metrics_token: str = field(default="", repr=False)
+    engine_envs: tuple[Path, ...] = ()
+    """Virtual environments in which engines are installed, apart from the daemon's own."""
+    allow_code: bool = False
+    """Whether deployments may bring commands and code of their own, to be run as this daemon's user."""
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> WorkerSettings:
@@ -47,6 +52,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         drain_timeout_s=_seconds("--drain-timeout", given.drain_timeout),
         unload_timeout_s=_seconds("--unload-timeout", given.unload_timeout),
         metrics_token=given.metrics_token.strip(),
+        engine_envs=tuple(_env(path) for path in given.engine_envs.split(os.pathsep) if path),
+        allow_code=_yes_or_no("--allow-code", given.allow_code),
     )
 
 
@@ -70,7 +77,22 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("drain-timeout", "30", "seconds that running requests get when the worker stops")
     flag("metrics-token", "", "what Prometheus sends as its bearer token to read /metrics; without it nobody may")
     flag("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
+    flag("engine-envs", "", f"virtual environments with vllm, sglang and so on, {os.pathsep!r} between them")
+    flag("allow-code", "no", "“yes” lets deployments run commands and code of their own on this machine")
     return parser
+
+
+def _env(path: str) -> Path:
+    root = Path(path).expanduser().absolute()
+    if not (root / "bin" / "python").exists():
+        raise SettingsInvalid(f"--engine-envs names {path!r}, which is no virtual environment: it has no bin/python.")
+    return root
+
+
+def _yes_or_no(flag: str, text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise SettingsInvalid(f"{flag} must be yes or no, not {text!r}.")
+    return text == "yes"
 
 
 def _checked_url(flag: str, url: str) -> str:

@@ -10,10 +10,12 @@ from aiohttp import web
 
 from protocol.control import DesiredReplica, ReplicaPhase
 from workers.engine_process import EngineProcess
+from workers.programs import Programs
 from workers.server import WorkerServer
 
 SECRET = "flt-gateway-secret"
 PATIENCE_S = 60
+NO_PROGRAMS = Programs()
 
 
 async def wait_for(condition: Callable[[], Any]) -> None:
@@ -40,9 +42,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def engine_process(folder: Path, source: str = "") -> AsyncIterator[EngineProcess]:
-    replica = DesiredReplica(replica_id="r1", model="echo-1", engine="echo", source=source, max_concurrency=8)
-    engine = EngineProcess(replica, folder / "e.sock", lambda: None)
+async def engine_process(
+    folder: Path, source: str = "", programs: Programs = NO_PROGRAMS, **spec: Any
+) -> AsyncIterator[EngineProcess]:
+    given = {"model": "echo-1", "engine": "echo", "source": source, "max_concurrency": 8} | spec
+    engine = EngineProcess(DesiredReplica(replica_id="r1", **given), folder / "e.sock", lambda: None, programs=programs)
     watcher = asyncio.create_task(engine.run())
     try:
         yield engine
@@ -53,8 +57,8 @@ async def engine_process(folder: Path, source: str = "") -> AsyncIterator[Engine
 
 
 @asynccontextmanager
-async def daemon(folder: Path, source: str = "") -> AsyncIterator[Daemon]:
-    async with engine_process(folder, source) as engine, aiohttp.ClientSession() as http:
+async def daemon(folder: Path, source: str = "", **spec: Any) -> AsyncIterator[Daemon]:
+    async with engine_process(folder, source, **spec) as engine, aiohttp.ClientSession() as http:
         app = WorkerServer({"r1": engine}, lambda: SECRET, metrics_token="for prometheus").make_app()
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
@@ -69,10 +73,10 @@ async def daemon(folder: Path, source: str = "") -> AsyncIterator[Daemon]:
 @pytest.fixture
 def start_daemon(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """`async with start_daemon("delay=0.05") as daemon`."""
-    return lambda source="": daemon(tmp_path_factory.mktemp("d"), source)
+    return lambda source="", **spec: daemon(tmp_path_factory.mktemp("d"), source, **spec)
 
 
 @pytest.fixture
 def start_engine(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """`async with start_engine("delay=0.05") as engine`: not ready yet."""
-    return lambda source="": engine_process(tmp_path_factory.mktemp("e"), source)
+    return lambda source="", **spec: engine_process(tmp_path_factory.mktemp("e"), source, **spec)

@@ -26,7 +26,9 @@ async def engine_that(answers: Callable[[web.Request], Any], folder: Path) -> As
     await runner.setup()
     await web.UnixSite(runner, str(folder / "e.sock")).start()
     try:
-        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(folder / "e.sock"))) as session:
+        async with aiohttp.ClientSession(
+            "http://engine", connector=aiohttp.UnixConnector(path=str(folder / "e.sock"))
+        ) as session:
             yield session
     finally:
         await runner.cleanup()

@@ -190,7 +190,7 @@ async def _read(asking) -> tuple[int, bytes]:
 async def _is_idle(daemon) -> bool:
     """Whether the engine itself says so, soon."""
     for _ in range(100):
-        async with daemon.engine.session.get("http://engine/stats", timeout=aiohttp.ClientTimeout(total=10)) as answer:
+        async with daemon.engine.connection.session.get("/stats", timeout=aiohttp.ClientTimeout(total=10)) as answer:
             if (await answer.json())["num_running"] == 0:
                 return True
         await asyncio.sleep(0.05)

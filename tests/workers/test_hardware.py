@@ -11,6 +11,7 @@ import pytest
 
 from workers import hardware
 from workers.hardware import HardwareReader, memory_of
+from workers.programs import Programs
 
 
 class Driver:
@@ -38,35 +39,35 @@ def gpus(found) -> list:
 
 
 async def test_a_machine_without_a_gpu_has_its_cpu(tmp_path):
-    found = await HardwareReader(tmp_path).read()
+    found = await HardwareReader(tmp_path, Programs()).read()
     assert [device.kind for device in found.devices] == ["cpu"]
     assert 0 < found.devices[0].memory_free_bytes <= found.devices[0].memory_total_bytes
     assert 0 <= found.devices[0].utilization <= 1
 
 
 async def test_the_disk_and_the_versions_are_told(tmp_path):
-    found = await HardwareReader(tmp_path).read()
+    found = await HardwareReader(tmp_path, Programs()).read()
     assert 0 < found.disk_free_bytes <= found.disk_total_bytes
     assert {"python", "torch", "transformers"} <= found.versions.keys()
 
 
 async def test_a_gpu_with_its_memory_and_how_busy_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "pynvml", Driver(SimpleNamespace(total=2**37, free=2**36)))
-    (gpu,) = gpus(await HardwareReader(tmp_path).read())
+    (gpu,) = gpus(await HardwareReader(tmp_path, Programs()).read())
     assert (gpu.name, gpu.memory_total_bytes, gpu.utilization) == ("NVIDIA H200 (0)", 2**37, 0.37)
 
 
 async def test_a_gpu_without_memory_of_its_own_has_the_machine_s(tmp_path, monkeypatch):
     unsupported = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     monkeypatch.setattr(hardware, "pynvml", Driver(unsupported))
-    (gpu,) = gpus(await HardwareReader(tmp_path).read())
+    (gpu,) = gpus(await HardwareReader(tmp_path, Programs()).read())
     assert gpu.memory_total_bytes == psutil.virtual_memory().total
 
 
 async def test_a_broken_card_does_not_hide_the_others(tmp_path, monkeypatch):
     lost = pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
     monkeypatch.setattr(hardware, "pynvml", Driver(lost, SimpleNamespace(total=2, free=1)))
-    assert [gpu.name for gpu in gpus(await HardwareReader(tmp_path).read())] == ["NVIDIA H200 (1)"]
+    assert [gpu.name for gpu in gpus(await HardwareReader(tmp_path, Programs()).read())] == ["NVIDIA H200 (1)"]
 
 
 async def test_a_driver_that_hangs_does_not_silence_the_worker(tmp_path, monkeypatch):
@@ -75,7 +76,7 @@ async def test_a_driver_that_hangs_does_not_silence_the_worker(tmp_path, monkeyp
     driver.nvmlInit = lambda: woken.wait(60)
     monkeypatch.setattr(hardware, "pynvml", driver)
     monkeypatch.setattr(hardware, "_PATIENCE_S", 0.1)
-    reader = HardwareReader(tmp_path)
+    reader = HardwareReader(tmp_path, Programs())
     found = [await reader.read() for _ in range(3)]
     assert all(device.kind == "cpu" for machine in found for device in machine.devices)
     assert len(asyncio.all_tasks()) == 2  # this test, and the one reading that hangs

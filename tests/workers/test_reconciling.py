@@ -4,6 +4,7 @@ import asyncio
 
 from protocol.control import DesiredReplica, ReplicaPhase
 from tests.workers.conftest import wait_for
+from workers.programs import Programs
 from workers.reconciler import Load, Reconciler, Unload, plan
 
 
@@ -20,7 +21,9 @@ def test_what_is_loaded_and_unwanted_is_unloaded():
 
 
 async def test_a_load_does_not_wait_for_a_drain(tmp_path_factory):
-    reconciler = Reconciler(tmp_path_factory.mktemp("r"), unload_timeout_s=60, on_change=lambda: None)
+    reconciler = Reconciler(
+        tmp_path_factory.mktemp("r"), unload_timeout_s=60, on_change=lambda: None, programs=Programs()
+    )
     working = asyncio.create_task(reconciler.run())
     reconciler.want([replica("old")])
     await wait_for(lambda: "old" in reconciler.engines and reconciler.engines["old"].is_open)

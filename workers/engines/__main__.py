@@ -1,11 +1,5 @@
-"""One engine process: `python -m workers.engines --socket PATH`, started and watched by the worker daemon.
-
-    stdin   first line: an EngineSpec as JSON. End of file: the daemon is gone, so this process goes too.
-    stdout  one JSON object a line: {"phase": "loading", "progress": 0.4}, {"phase": "ready", "info": {...}},
-            {"phase": "failed", "error": "..."}; nothing else, whatever libraries print.
-    PATH    a Unix socket that serves OpenAI's API once the phase is ready.
-
-SIGTERM ends it too. Exit status: 0 when told to end, 1 when the model could not be loaded.
+"""One process of our own engines: `python -m workers.engines --socket PATH`, started and watched by the worker daemon.
+See workers.engine_program for how the two talk. PATH is a Unix socket that serves OpenAI's API once it is ready.
 """
 
 import argparse
@@ -13,17 +7,15 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TextIO
 
-import msgspec
 from aiohttp import web
 
 from protocol.codec import MalformedMessage, decode
 from protocol.control import ModelInfo
+from workers.engine_program import StatusLines, orders
 from workers.engines.base import Engine, EngineSpec
 from workers.engines.registry import make_engine
 from workers.engines.server import EngineServer
@@ -32,34 +24,6 @@ from workers.errors import LoadError
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_TIMEOUT_S = 2.0
-
-
-class StatusLines:
-    """The process's stdout, kept for status lines: whatever else is printed goes to stderr from here on."""
-
-    def __init__(self) -> None:
-        self._out: TextIO = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-        os.dup2(2, 1)
-        self._percent = -1
-
-    def loading(self, progress: float) -> None:
-        """From any thread. A model has thousands of weights: only whole percents are told."""
-        percent = int(progress * 100)
-        if percent > self._percent:
-            self._percent = percent
-            self._write(phase="loading", progress=percent / 100)
-
-    def ready(self, info: ModelInfo) -> None:
-        self._write(phase="ready", info=info)
-
-    def failed(self, error: str) -> None:
-        self._write(phase="failed", error=error)
-
-    def _write(self, **status: Any) -> None:
-        # A daemon that no longer reads is gone; the end of stdin says so in a moment.
-        with contextlib.suppress(BrokenPipeError):
-            self._out.write(msgspec.json.encode(status).decode() + "\n")
-            self._out.flush()
 
 
 def main() -> int:
@@ -80,39 +44,20 @@ def main() -> int:
 
 async def run(socket: Path, status: StatusLines) -> int:
     """Load, serve, and end when told to. The exit status."""
-    end = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, end.set)
-    stdin = await _open_stdin()
-    line = await stdin.readline()
-    watch = asyncio.create_task(_watch(stdin, end))
-    try:
-        spec = decode(EngineSpec, line)
-        # Told before torch is imported, which takes seconds.
-        status.loading(0.0)
-        engine = make_engine(spec)
-        info = await _load(engine, status, end)
-    except (LoadError, MalformedMessage) as error:
-        status.failed(str(error))
-        return 1
-    async with _serving(engine, EngineServer(engine, spec, info).make_app(), socket):
-        status.ready(info)
-        await end.wait()
-    watch.cancel()
+    async with orders() as (line, end):
+        try:
+            spec = decode(EngineSpec, line)
+            # Told before torch is imported, which takes seconds.
+            status.loading(0.0)
+            engine = make_engine(spec)
+            info = await _load(engine, status, end)
+        except (LoadError, MalformedMessage) as error:
+            status.failed(str(error))
+            return 1
+        async with _serving(engine, EngineServer(engine, spec, info).make_app(), socket):
+            status.ready(info)
+            await end.wait()
     return 0
-
-
-async def _open_stdin() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
-    return reader
-
-
-async def _watch(stdin: asyncio.StreamReader, end: asyncio.Event) -> None:
-    while await stdin.read(4096):
-        pass
-    end.set()
 
 
 async def _load(engine: Engine, status: StatusLines, end: asyncio.Event) -> ModelInfo:

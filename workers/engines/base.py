@@ -15,13 +15,21 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """What to load, and how; all that an engine process is told at its start."""
+    """What to load, and how; all that an engine program is told at its start."""
 
     engine: str
     source: str
     dtype: str = "auto"
     device: str = "auto"
     max_concurrency: int = 8
+    quantization: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    """The name that callers use."""
+    program: tuple[str, ...] = ()
+    """How to start the child server; empty for engines of our own, and where it is not installed."""
+    may_run_code: bool = False
+    """Whether this worker's operator lets deployments bring code of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
