@@ -51,6 +51,7 @@ UNFOLD = {
                     _menu(_("Deployments"), "rocket_launch", "admin:fleet_deployment_changelist"),
                     _menu(_("Workers"), "dns", "admin:fleet_worker_changelist"),
                     _menu(_("Replicas"), "deployed_code", "admin:fleet_replica_changelist"),
+                    _menu(_("Providers"), "cloud", "admin:fleet_provider_changelist"),
                     _menu(_("Join tokens"), "confirmation_number", "admin:fleet_jointoken_changelist"),
                 ],
             },

@@ -31,12 +31,12 @@ class Finding:
 
 def findings(overview: Overview) -> list[Finding]:
     """What needs attention, the worst first; empty when the fleet is well."""
-    found = [*_first_steps(overview), *_workers(overview), *_deployments(overview)]
+    found = [*_first_steps(overview), *_workers(overview), *_deployments(overview), *_providers(overview)]
     return sorted(found, key=lambda finding: ("danger", "warning", "info").index(finding.tone))
 
 
 def _first_steps(overview: Overview) -> Iterator[Finding]:
-    if not overview.members:
+    if not overview.members and not overview.has_offers:
         yield Finding(
             tone="info",
             title=_("No worker has joined yet"),
@@ -44,7 +44,7 @@ def _first_steps(overview: Overview) -> Iterator[Finding]:
             action=_("Issue a join token"),
             url=reverse("admin:fleet_jointoken_add"),
         )
-    if not overview.deployments:
+    if not overview.deployments and not overview.has_offers:
         yield Finding(
             tone="info",
             title=_("No model is deployed"),
@@ -140,6 +140,19 @@ def _deployments(overview: Overview) -> Iterator[Finding]:
         is_coming = deployment.phase in (ReplicaPhase.LOADING, ReplicaPhase.PENDING, LOST)
         if is_short and (deployment.refusals or not is_coming):
             yield _short(deployment, overview)
+
+
+def _providers(overview: Overview) -> Iterator[Finding]:
+    for provider in overview.providers:
+        if provider.is_enabled and provider.failure:
+            yield Finding(
+                tone="danger" if provider.num_models else "warning",
+                title=_("Provider %(name)s: %(state)s") % {"name": provider.name, "state": provider.state},
+                cause=_sentence(": ".join(filter(None, (provider.explanation, provider.detail)))),
+                action=_("Open the provider"),
+                url=reverse("admin:fleet_provider_change", args=[provider.provider_id]),
+                since=provider.probed_at,
+            )
 
 
 def _short(deployment: DeploymentView, overview: Overview) -> Finding:

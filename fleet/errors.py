@@ -9,12 +9,18 @@ FleetError
 ├── ActRefused              the administrator: what was asked cannot be done as things are; the text says what can
 ├── HeartbeatReplayed       nobody, or the administrator if somebody replays what they overheard
 │   └── CredentialShared    the operator: two daemons use one credential, the one that was started later is heard
+├── ProviderFault           the administrator: its URL, its key, its bill; or nobody, until it is well again
 └── CredentialRefused       the operator: no credential that is any good
     ├── JoinTokenRefused    the administrator: issue another
     └── WorkerRevoked       nobody: the administrator has decided
 """
 
+from typing import TYPE_CHECKING
+
 from django.utils.translation import gettext
+
+if TYPE_CHECKING:
+    from fleet.models import ProviderFailure
 
 
 class FleetError(Exception):
@@ -60,6 +66,16 @@ class HeartbeatReplayed(FleetError):
 
 class CredentialShared(HeartbeatReplayed):
     code = "credential_shared"
+
+
+class ProviderFault(FleetError):
+    """A provider did not do what it was asked; the text is its own, where it said anything."""
+
+    code = "provider_fault"
+
+    def __init__(self, failure: "ProviderFailure", words: str) -> None:
+        super().__init__(words)
+        self.failure = failure
 
 
 class CredentialRefused(FleetError):

@@ -13,7 +13,8 @@ from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
 
 from fleet.attention import findings, shortfall
-from fleet.overview import DeploymentView, Overview, ReplicaView, WorkerView, read_overview
+from fleet.overview import Badge, DeploymentView, Overview, ReplicaView, WorkerView, read_overview
+from fleet.provider_overview import ProviderView
 from fleet.timeline import read_timeline
 
 TIMELINE_KEY: Final = re.compile(r"timeline:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -61,6 +62,7 @@ def _fleet_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
     yield from _worker_fragments(overview)
     yield from _deployment_fragments(overview)
     yield from _replica_fragments(overview)
+    yield from _provider_fragments(overview)
 
 
 def _counts(overview: Overview) -> dict[str, int]:
@@ -112,6 +114,19 @@ def _replica_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
         yield f"replica:{replica.replica_id}", Fragment("fleet/_replica.html", {"replica": replica})
         yield f"replica-badge:{replica.replica_id}", replica_badge(replica)
     yield "replica-list", _listing(replica.replica_id for replica in overview.replicas)
+
+
+def provider_badge(provider: ProviderView) -> Fragment:
+    return Fragment("fleet/_badge.html", {"badge": Badge(text=provider.state, tone=provider.tone)})
+
+
+def _provider_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
+    for provider in overview.providers:
+        shown = provider_badge(provider)
+        yield f"provider-badge:{provider.provider_id}", shown
+        context = {**shown.context, "provider": provider}
+        yield f"provider:{provider.provider_id}", Fragment("fleet/_provider.html", context)
+    yield "provider-list", _listing(str(provider.provider_id) for provider in overview.providers)
 
 
 def _listing(ids: Iterator[str]) -> Fragment:

@@ -11,6 +11,7 @@ from fleet.labels import format_labels
 from fleet.models import Deployment, JoinToken, Replica, Rollout, Worker, WorkerState
 from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement_input import placed_from, sites_from, wanted_from
+from fleet.provider_overview import ProviderView, read_providers
 from fleet.rollout import plan
 from protocol.control import ReplicaPhase
 
@@ -153,12 +154,18 @@ class Overview:
     """Revoked ones included."""
     deployments: tuple[DeploymentView, ...]
     replicas: tuple[ReplicaView, ...]
+    providers: tuple[ProviderView, ...]
     usable_join_tokens: tuple[int, ...]
     """Those that still let a machine in."""
 
     @property
     def members(self) -> tuple[WorkerView, ...]:
         return tuple(worker for worker in self.workers if worker.state is not WorkerState.REVOKED)
+
+    @property
+    def has_offers(self) -> bool:
+        """Whether a provider answers for some model."""
+        return any(provider.is_enabled and provider.num_models for provider in self.providers)
 
     @property
     def known_join_tokens(self) -> set[int]:
@@ -194,7 +201,7 @@ def phase_badge(phase: str, progress: float = 0.0) -> Badge:
 
 
 def read_overview() -> Overview:
-    """Five queries, whatever the size of the fleet; no secret is read."""
+    """Six queries, whatever the size of the fleet; no secret is read."""
     desired = Replica.objects.desired().select_related("worker", "deployment__model").defer(*SECRETS_OF_WORKER)
     rows = list(desired)
     replicas = tuple(replica_view(replica) for replica in rows)
@@ -218,6 +225,7 @@ def read_overview() -> Overview:
             for deployment in deployments
         ),
         replicas=replicas,
+        providers=read_providers(),
         usable_join_tokens=tuple(JoinToken.objects.usable().values_list("pk", flat=True)),
     )
 

@@ -27,9 +27,13 @@ class ProviderAccess:
     max_requests_per_minute: int | None
     max_tokens_per_minute: int | None
 
+    @property
+    def is_encrypted(self) -> bool:
+        return self.base_url.startswith("https:")
+
     def url(self, path: str) -> str:
-        """Of a path such as /models."""
-        return f"{self.base_url}{path}?{self.query}" if self.query else self.base_url + path
+        """Of a path such as /models, which may have a query of its own."""
+        return self.base_url + path + (f"{'&' if '?' in path else '?'}{self.query}" if self.query else "")
 
     def redacted(self, text: str) -> str:
         """The text without our key: some providers quote it in their refusals."""

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from fleet.addresses import IPAddress, is_never_allowed, unmapped
 from fleet.errors import AddressRefused
@@ -29,7 +30,7 @@ def check_ip(text: str, *, is_encrypted: bool) -> None:
     """Raises AddressRefused unless a connection may go to that IP address."""
     ip = _meant(ip_address(text.partition("%")[0]))
     if is_never_allowed(ip) or ip in _METADATA:
-        raise AddressRefused(f"{ip} is link-local, reserved or a cloud's metadata service: no provider lives there.")
+        raise _refused(_("%(ip)s is link-local, reserved or a cloud's metadata service: no provider lives there."), ip)
     if any(ip in ip_network(network) for network in settings.PROVIDER_NETWORKS):
         return
     if not ip.is_global:
@@ -37,12 +38,12 @@ def check_ip(text: str, *, is_encrypted: bool) -> None:
             f"{ip} is a private address. Add its network to PROVIDER_NETWORKS, if a provider is there."
         )
     if not is_encrypted:
-        raise AddressRefused(f"{ip} would be reached without encryption. Use https.")
+        raise _refused(_("%(ip)s would be reached without encryption: use https."), ip)
 
 
 def guarded_socket(address: tuple[object, ...], *, is_encrypted: bool) -> socket.socket:
     """A socket for that entry of `getaddrinfo`. Raises OSError where no connection may go there."""
-    family, kind, protocol, _, target = address
+    family, kind, protocol, _name, target = address
     try:
         check_ip(target[0], is_encrypted=is_encrypted)  # type: ignore[index]
     except AddressRefused as error:
@@ -50,16 +51,20 @@ def guarded_socket(address: tuple[object, ...], *, is_encrypted: bool) -> socket
     return socket.socket(family, kind, protocol)  # type: ignore[arg-type]
 
 
+def _refused(text: str, ip: IPAddress) -> AddressRefused:
+    return AddressRefused(text % {"ip": ip})
+
+
 def _checked_parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        raise AddressRefused(f"The URL cannot be read: {error}.") from error
+        raise AddressRefused(_("The URL cannot be read: %(error)s.") % {"error": error}) from error
     if not is_complete:
-        raise AddressRefused("This is not an http or https URL with a host.")
+        raise AddressRefused(_("This is not an http or https URL with a host."))
     if "@" in parts.netloc or parts.query or parts.fragment or "\\" in url:
-        raise AddressRefused("A base URL has scheme, host, port and path only; the key has a field of its own.")
+        raise AddressRefused(_("A base URL has scheme, host, port and path only; the key has a field of its own."))
     return parts
 
 
@@ -67,7 +72,7 @@ def _resolved(host: str) -> list[str]:
     try:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise AddressRefused(f"{host} cannot be resolved: {error}.") from error
+        raise AddressRefused(_("%(host)s cannot be resolved: %(error)s.") % {"host": host, "error": error}) from error
     return [str(answer[4][0]) for answer in answers]
 
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from fleet import heartbeats, probes, reconciler, timeline
+from fleet import heartbeats, probes, provider_probes, reconciler, timeline
 
 
 @shared_task(name="fleet.mark_lost")
@@ -23,3 +23,8 @@ def prune_timeline() -> None:
 @shared_task(name="fleet.probe_workers")
 def probe_workers() -> None:
     probes.probe_workers()
+
+
+@shared_task(name="fleet.probe_providers")
+def probe_providers() -> None:
+    provider_probes.probe_providers()

@@ -1,16 +1,14 @@
-"""Connections to providers. Names are resolved for each connection, and its address is judged before it is made;
-redirects are not followed, cookies not kept, bodies not decompressed."""
+"""The way to providers: one pool of connections with TLS, one without; redirects are not followed."""
 
-import ssl
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import aiohttp
 from django.conf import settings
 from yarl import URL
 
 from fleet.provider_access import HostedModel, ProviderAccess
-from fleet.provider_addresses import guarded_socket
+from fleet.provider_connections import new_session, tls_of
 from fleet.provider_presets import Dialect
 from fleet.snapshot import RoutableReplica
 from gateway.dialects.anthropic import AnthropicTranslation
@@ -45,14 +43,14 @@ class ProviderUpstream:
         data, access = translation.request(body), hosted.access
         with transport_errors:
             response = (
-                await self._clients[access.base_url.startswith("https:")]
+                await self._clients[access.is_encrypted]
                 .get()
                 .post(
                     URL(access.url(translation.path), encoded=True),
                     data=sendable(data),
                     headers=_headers(access),
                     allow_redirects=False,
-                    ssl=_tls(access.ca_certificate) if access.ca_certificate else True,
+                    ssl=tls_of(access),
                 )
             )
         reply = ProviderReply(response, access, translation)
@@ -65,23 +63,14 @@ class ProviderUpstream:
 
 
 def _new_session(is_encrypted: bool) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, socket_factory=partial(guarded_socket, is_encrypted=is_encrypted)),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=_CONNECT_TIMEOUT_S,
-            sock_connect=_CONNECT_TIMEOUT_S,
-            sock_read=settings.UPSTREAM_READ_TIMEOUT.total_seconds(),
-        ),
+    timeout = aiohttp.ClientTimeout(
+        total=None,
+        connect=_CONNECT_TIMEOUT_S,
+        sock_connect=_CONNECT_TIMEOUT_S,
+        sock_read=settings.UPSTREAM_READ_TIMEOUT.total_seconds(),
     )
+    return new_session(is_encrypted=is_encrypted, timeout=timeout)
 
 
 def _headers(access: ProviderAccess) -> dict[str, str]:
     return {**access.headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
-
-
-@lru_cache(maxsize=64)
-def _tls(ca_certificate: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=ca_certificate)

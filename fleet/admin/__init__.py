@@ -1,5 +1,5 @@
 """The fleet in admin: one module a record."""
 
-from fleet.admin import deployments, join_tokens, models, replicas, workers
+from fleet.admin import deployments, join_tokens, models, providers, replicas, workers
 
-__all__ = ["deployments", "join_tokens", "models", "replicas", "workers"]
+__all__ = ["deployments", "join_tokens", "models", "providers", "replicas", "workers"]

@@ -6,6 +6,7 @@ from typing import ClassVar
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from fleet.encryption import EncryptedTextField
@@ -40,7 +41,7 @@ class Provider(models.Model):
 
     name = models.CharField(_("name"), max_length=100, unique=True, help_text=_("As people here call it."))
     kind = models.CharField(_("kind"), max_length=16, choices=ProviderKind, default=ProviderKind.OPENAI)
-    base_url = models.URLField(
+    base_url = models.CharField(
         _("base URL"), max_length=300, blank=True, help_text=_("Up to and with the version, such as /v1.")
     )
     credential = EncryptedTextField(_("API key"), default="", editable=False)
@@ -85,7 +86,9 @@ class Provider(models.Model):
 
     def set_credential(self, credential: str) -> None:
         """Replace it; with nothing, forget it."""
-        Provider.objects.filter(pk=self.pk).update(credential=credential, probe_failure="", probe_detail="")
+        Provider.objects.filter(pk=self.pk).update(
+            credential=credential, probe_failure="", probe_detail="", changed_at=now()
+        )
 
 
 class ProviderModelQuerySet(models.QuerySet["ProviderModel"]):

@@ -18,6 +18,7 @@ ADD_PAGES = [
     "fleet/deployment",
     "fleet/jointoken",
     "fleet/languagemodel",
+    "fleet/provider",
     "gateway/apikey",
     "gateway/route",
 ]

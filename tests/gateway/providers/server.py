@@ -38,6 +38,9 @@ class ProviderServer:
         raise NotImplementedError
 
     def close(self) -> None:
+        """May be called twice."""
+        if self._loop.is_closed():
+            return
         self._run(self._runner.cleanup())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
