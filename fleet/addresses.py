@@ -3,13 +3,14 @@
 Without it anybody with a join token could point the gateway, which sits inside the network, at any service there.
 """
 
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from fleet.errors import AddressRefused
+from fleet.errors import AddressRefused, NetworksMalformed
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -38,11 +39,53 @@ def pin(address: str, networks: Iterable[str]) -> PinnedAddress:
     return PinnedAddress(url=f"{parts.scheme}://{parts.netloc}", ip=str(ips[0]))
 
 
+def pin_for(peer: str, address: str, networks: Iterable[str]) -> PinnedAddress:
+    """The same for an address that `peer`, an IP address, advertises. Loopback is for those who call from here: for
+    anybody else the gateway would call whatever listens on the server. Raises AddressRefused."""
+    pinned = pin(address, networks)
+    if ip_address(pinned.ip).is_loopback and not _is_here(peer):
+        raise AddressRefused(
+            f"The address {address} leads to the server itself, but the worker calls from {peer}. "
+            "Advertise the address of the worker's own machine (--advertise, or --listen 0.0.0.0:8100)."
+        )
+    return pinned
+
+
+def is_within(ip: str, networks: Iterable[str]) -> bool:
+    """Whether this IP address lies in one of these networks. What is no address lies nowhere."""
+    try:
+        found = unmapped(ip_address(ip.partition("%")[0]))
+    except ValueError:
+        return False
+    return any(found in ip_network(network) for network in networks)
+
+
+def parse_networks(text: str) -> list[str]:
+    """`10.0.0.0/8, 192.168.1.7` as networks; commas, spaces and line ends separate. Raises NetworksMalformed."""
+    networks = []
+    for part in re.split(r"[,\s]+", text.strip()):
+        try:
+            networks += [str(ip_network(part))] if part else []
+        except ValueError as error:
+            raise NetworksMalformed(part) from error
+    return networks
+
+
 def pinned_url(url: str, ip: str) -> str:
     """The same address with the IP address in the name's place, and the port always written."""
     parts = urlsplit(url)
     host = f"[{ip}]" if ":" in ip else ip
     return f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _is_here(peer: str) -> bool:
+    """Whether this IP address is one of this machine's own: only to those can a socket be bound."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((peer, 0))
+    except OSError:
+        return False
+    return not ip_address(peer).is_unspecified
 
 
 def _checked_parts(address: str) -> SplitResult:

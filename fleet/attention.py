@@ -56,6 +56,8 @@ def _first_steps(overview: Overview) -> Iterator[Finding]:
 
 def _workers(overview: Overview) -> Iterator[Finding]:
     for worker in overview.members:
+        if worker.state is WorkerState.PENDING:
+            yield _pending(worker)
         if worker.is_shared:
             yield _shared(worker)
         if worker.maintenance_remark:
@@ -103,6 +105,17 @@ def _unreachable(worker: WorkerView) -> Finding:
         tone="warning",
         title=_("Worker %(name)s cannot be reached") % {"name": worker.name},
         cause=f"{cause} {advice}",
+        action=_("Open the worker"),
+        url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
+    )
+
+
+def _pending(worker: WorkerView) -> Finding:
+    return Finding(
+        tone="warning",
+        title=_("Worker %(name)s waits for approval") % {"name": worker.name},
+        cause=_("It joined from %(address)s and runs nothing until somebody approves it, or revokes it.")
+        % {"address": worker.address},
         action=_("Open the worker"),
         url=reverse("admin:fleet_worker_change", args=[worker.worker_id]),
     )

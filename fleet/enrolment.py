@@ -1,6 +1,8 @@
 """How a machine becomes a worker: it trades the join token that an administrator issued for its own credential."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -8,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
 
-from fleet.addresses import PinnedAddress, pin
+from fleet.addresses import PinnedAddress, is_within, pin_for
 from fleet.errors import JoinTokenRefused
 from fleet.models import Cause, JoinToken, Transition, Worker
 from protocol.codec import to_builtins
@@ -21,8 +23,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+THIS_MACHINE = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Under which a machine may join."""
+
+    networks: Sequence[str] = ()
+    """From where the token may be used; empty: from anywhere."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the worker gets."""
+    needs_approval: bool = False
+    """Whether it runs nothing before an administrator has approved it."""
+
+
 def issue_join_token(
-    name: str, *, lifetime: timedelta, max_uses: int | None, created_by: "AbstractBaseUser | None"
+    name: str,
+    *,
+    lifetime: timedelta,
+    max_uses: int | None,
+    created_by: "AbstractBaseUser | None",
+    terms: Terms = Terms(),
 ) -> tuple[JoinToken, str]:
     """A new join token and its text, which is shown this once. `max_uses` None: as often as wanted until it expires."""
     text = make_token(TokenKind.JOIN_TOKEN)
@@ -32,13 +54,16 @@ def issue_join_token(
         hint=token_hint(text),
         expires_at=now() + lifetime,
         max_uses=max_uses,
+        networks=list(terms.networks),
+        labels=dict(terms.labels),
+        needs_approval=terms.needs_approval,
         created_by_id=created_by.pk if created_by else None,
     )
     return token, text
 
 
-def usable_join_token(text: str) -> JoinToken:
-    """The row of this token. Raises JoinTokenRefused, which says why."""
+def usable_join_token(text: str, peer: str = THIS_MACHINE) -> JoinToken:
+    """The row of this token, which `peer`, an IP address, shows. Raises JoinTokenRefused, which says why."""
     if not is_well_formed(text, TokenKind.JOIN_TOKEN):
         raise JoinTokenRefused("This is not a join token. Issue one in the admin and paste it whole.")
     token = JoinToken.objects.filter(token_hash=hash_token(text)).first()
@@ -46,13 +71,19 @@ def usable_join_token(text: str) -> JoinToken:
         raise JoinTokenRefused("This join token is unknown here. Issue one in the admin of this server.")
     if why := _why_unusable(token):
         raise JoinTokenRefused(f"The join token “{token.name}” {why}. Issue another one in the admin.")
+    if token.networks and not is_within(peer, token.networks):
+        allowed = ", ".join(token.networks)
+        raise JoinTokenRefused(f"The join token “{token.name}” may be used from {allowed} only, not from {peer}.")
     return token
 
 
-def enrol(token_text: str, enrolment: Enrolment) -> Enrolled:
-    """The new worker's id and credential, against one use of the token. Raises JoinTokenRefused, AddressRefused."""
-    token = usable_join_token(token_text)
-    address = pin(enrolment.address, settings.WORKER_NETWORKS)
+def enrol(token_text: str, enrolment: Enrolment, *, peer: str = THIS_MACHINE) -> Enrolled:
+    """The new worker's id and credential, against one use of the token. `peer`: the IP address that asks.
+
+    Raises JoinTokenRefused, AddressRefused.
+    """
+    token = usable_join_token(token_text, peer)
+    address = pin_for(peer, enrolment.address, settings.WORKER_NETWORKS)
     credential = make_token(TokenKind.WORKER_CREDENTIAL)
     with transaction.atomic():
         if not JoinToken.objects.filter(pk=token.pk).take_use():
@@ -85,6 +116,8 @@ def _make_worker(enrolment: Enrolment, *, token: JoinToken, address: PinnedAddre
         credential_hash=hash_token(credential),
         gateway_secret=enrolment.gateway_secret,
         join_token=token,
+        labels=token.labels,
+        awaits_approval=token.needs_approval,
         hardware=to_builtins(enrolment.hardware),
         software_version=enrolment.software_version,
     )

@@ -5,6 +5,7 @@ FleetError
 ├── BodyTooLarge            the worker's software
 ├── ProtocolUnsupported     the operator: upgrade one side
 ├── AddressRefused          the operator (another address) or the administrator (WORKER_NETWORKS)
+├── NetworksMalformed       the administrator: write 10.0.0.0/8 or 10.0.0.7
 ├── LabelsMalformed         the administrator: write name=value, separated by commas
 ├── ActRefused              the administrator: what was asked cannot be done as things are; the text says what can
 ├── HeartbeatReplayed       nobody, or the administrator if somebody replays what they overheard
@@ -44,6 +45,16 @@ class ProtocolUnsupported(FleetError):
 
 class AddressRefused(FleetError):
     code = "address_refused"
+
+
+class NetworksMalformed(FleetError):
+    code = "networks_malformed"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            gettext("“%(text)s” is not a network. Write 10.0.0.0/8, fd00::/8 or a single address such as 10.0.0.7.")
+            % {"text": text}
+        )
 
 
 class LabelsMalformed(FleetError):

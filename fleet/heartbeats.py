@@ -8,7 +8,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
-from fleet.addresses import pin
+from fleet.addresses import pin_for
+from fleet.enrolment import THIS_MACHINE
 from fleet.errors import CredentialShared, HeartbeatReplayed, WorkerRevoked
 from fleet.models import Cause, Replica, Rollout, Transition, Worker, WorkerState
 from fleet.reconciler import reconcile
@@ -35,8 +36,9 @@ _OBSERVED = (
 )
 
 
-def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
+def record_heartbeat(worker: Worker, beat: Heartbeat, *, peer: str = THIS_MACHINE) -> DesiredState:
     """Store the observed state; what the worker should run. `worker` is the row as it was; it is brought up to date.
+    `peer`: the IP address that the beat came from.
 
     Raises HeartbeatReplayed for a beat that is not newer than the last one, CredentialShared for one of a daemon that
     was started before the last one, AddressRefused, WorkerRevoked.
@@ -45,7 +47,7 @@ def record_heartbeat(worker: Worker, beat: Heartbeat) -> DesiredState:
         raise _shared(worker)
     before, last_boot_id = worker.state, worker.boot_id
     with transaction.atomic():
-        _record_worker(worker, beat)
+        _record_worker(worker, beat, peer)
         _note_change(worker, before, last_boot_id)
         has_moved = _record_replicas(worker, beat)
     if worker.state is not before or has_moved or Rollout.objects.running().exists():
@@ -64,6 +66,7 @@ def desired_state(worker: Worker) -> DesiredState:
         ],
         heartbeat_interval_s=settings.HEARTBEAT_INTERVAL.total_seconds(),
         next_credential=worker.next_credential or "",
+        awaits_approval=worker.awaits_approval,
     )
 
 
@@ -86,7 +89,7 @@ def _mark_one(worker: Worker) -> bool:
     return True
 
 
-def _record_worker(worker: Worker, beat: Heartbeat) -> None:
+def _record_worker(worker: Worker, beat: Heartbeat, peer: str) -> None:
     observed = {
         "boot_id": beat.boot_id,
         "sequence": beat.sequence,
@@ -99,7 +102,7 @@ def _record_worker(worker: Worker, beat: Heartbeat) -> None:
     if worker.boot_id not in ("", beat.boot_id):
         observed["past_boots"] = [*worker.past_boots, worker.boot_id][-_BOOTS_KEPT:]
     if beat.address.rstrip("/") != worker.address:
-        address = pin(beat.address, settings.WORKER_NETWORKS)
+        address = pin_for(peer, beat.address, settings.WORKER_NETWORKS)
         observed |= {"address": address.url, "pinned_ip": address.ip}
     row = Worker.objects.filter(pk=worker.pk)
     # Of two first beats of two daemons one comes second, and is judged anew against the other.

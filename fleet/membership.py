@@ -34,6 +34,17 @@ def rotate_credential(worker: Worker) -> bool:
     return bool(waiting.update(next_credential=credential, next_credential_hash=hash_token(credential)))
 
 
+def approve(worker: Worker) -> bool:
+    """Let it work; False when it was approved, or revoked, before."""
+    with transaction.atomic():
+        if not Worker.objects.filter(pk=worker.pk, awaits_approval=True, revoked_at=None).update(awaits_approval=False):
+            return False
+        before, worker.awaits_approval = worker.state, False
+        Transition.objects.note(worker, before, worker.state, Cause.ADMINISTRATOR)
+    reconcile()
+    return True
+
+
 def revoke(worker: Worker) -> bool:
     """Shut it out for good, and give its replicas to others; False when that was done before."""
     with transaction.atomic():

@@ -23,6 +23,7 @@ class Why(TextChoices):
 
     REVOKED = "revoked", _("revoked")
     SILENT = "silent", _("silent")
+    PENDING = "pending", _("waits for approval")
     UNREACHABLE = "unreachable", _("cannot be reached at its address")
     DRAINING = "draining", _("draining")
     MAINTENANCE = "maintenance", _("under maintenance")

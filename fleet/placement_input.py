@@ -99,6 +99,8 @@ def state_refusal(worker: Worker) -> Refusal | None:
         return Refusal(Why.MAINTENANCE, text)
     if worker.state is WorkerState.SILENT:
         return Refusal(Why.SILENT, _silence(worker))
+    if worker.state is WorkerState.PENDING:
+        return Refusal(Why.PENDING, str(Why.PENDING.label))
     if worker.state is WorkerState.UNREACHABLE:
         return Refusal(Why.UNREACHABLE, str(Why.UNREACHABLE.label))
     if worker.state is WorkerState.DRAINING or worker.drain_requested_at:

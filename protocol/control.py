@@ -199,5 +199,7 @@ class DesiredState:
 
     replicas: list[DesiredReplica]
     heartbeat_interval_s: float
+    awaits_approval: bool = False
+    """An administrator must approve this worker first; until then it is to run nothing."""
     next_credential: str = ""
     """To be kept and used from now on. The one before it is good until this one was used."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
 
-from protocol.control import Enrolment, Heartbeat
+from protocol.control import DesiredState, Enrolment, Heartbeat
 from protocol.tokens import TokenKind, is_well_formed, make_token
 from protocol.version import SOFTWARE_VERSION
 from workers import credential as kept
@@ -43,6 +43,7 @@ class Membership:
         self._hardware = HardwareReader(settings.state_dir, programs)
         self._credential: Credential | None = None
         self._is_kept = True
+        self._awaits_approval = False
         self._interval_s = 5.0
         self._boot_id = uuid4().hex
         self._sequence = 0
@@ -103,8 +104,15 @@ class Membership:
         desired = await self._control_plane.beat(self._credential.credential, heartbeat)
         self._interval_s = desired.heartbeat_interval_s
         self._take_up(desired.next_credential)
+        self._tell_approval(desired)
         if not self.is_draining:
             reconciler.want(desired.replicas)
+
+    def _tell_approval(self, desired: DesiredState) -> None:
+        if desired.awaits_approval != self._awaits_approval:
+            waits = "The worker waits for an administrator's approval: it is to run nothing until then."
+            logger.info(waits if desired.awaits_approval else "An administrator has approved this worker.")
+        self._awaits_approval = desired.awaits_approval
 
     def _take_up(self, next_credential: str) -> None:
         """Keep the new credential, then use it; the server forgets the old one when it hears the new."""

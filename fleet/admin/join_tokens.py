@@ -15,11 +15,28 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from fleet.addresses import parse_networks
+from fleet.admin.labels import LabelsField
 from fleet.admin.live import badge, leave_dialog
-from fleet.enrolment import issue_join_token
+from fleet.enrolment import Terms, issue_join_token
+from fleet.errors import NetworksMalformed
+from fleet.labels import format_labels
 from fleet.models import JoinToken
+
+
+class NetworksField(forms.CharField):
+    """Its value is a list of networks; empty text is none."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return parse_networks(super().clean(value))
+        except NetworksMalformed as error:
+            raise forms.ValidationError(str(error)) from error
+
 
 HOURS = [(1, _("1 hour")), (24, _("1 day")), (7 * 24, _("7 days")), (30 * 24, _("30 days"))]
 
@@ -29,12 +46,24 @@ class IssueJoinTokenForm(forms.ModelForm):
         label=_("valid for"), choices=HOURS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
     )
 
+    networks = NetworksField(
+        label=_("allowed networks"),
+        required=False,
+        max_length=1000,
+        help_text=_("From where it may be used: 10.0.0.0/8, 192.168.1.7. Empty: from anywhere."),
+    )
+    labels = LabelsField(
+        label=_("labels"),
+        help_text=_("What the worker is labelled with: name=value, separated by commas, such as gpu=h100, zone=a."),
+    )
+
     class Meta:
         model = JoinToken
-        fields = ("name", "max_uses")
+        fields = ("name", "max_uses", "networks", "labels", "needs_approval")
         help_texts: ClassVar = {
             "name": _("For whom or what it is, such as “GPU box in room 4”."),
             "max_uses": _("How many machines may join with it. Empty: no limit."),
+            "needs_approval": _("A machine that joins runs nothing until you approve it on its page."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,8 +76,14 @@ class JoinTokenAdmin(ModelAdmin):
     list_display = ("name", "hint", "state", "uses", "expires_at", "created_by", "created_at")
     list_select_related = ("created_by",)
     search_fields = ("name", "hint")
-    add_fieldsets = ((None, {"fields": ("name", "valid_for", "max_uses")}),)
-    fields = ("name", "hint", "state", "uses", "expires_at", "created_by", "created_at", "revoked_at")
+    add_fieldsets = (
+        (None, {"fields": ("name", "valid_for", "max_uses")}),
+        (_("Conditions"), {"fields": ("networks", "labels", "needs_approval")}),
+    )
+    fields = (
+        "name", "hint", "state", "uses", "expires_at", "networks_shown", "labels_shown", "needs_approval",
+        "created_by", "created_at", "revoked_at",
+    )  # fmt: skip
     readonly_fields = fields[1:]
     actions_detail: ClassVar = ["revoke"]
     actions_row: ClassVar = ["revoke"]
@@ -66,6 +101,14 @@ class JoinTokenAdmin(ModelAdmin):
     @display(description=_("used"), ordering="num_uses")
     def uses(self, token: JoinToken) -> str:
         return f"{token.num_uses} / {token.max_uses if token.max_uses is not None else '∞'}"
+
+    @display(description=_("allowed networks"))
+    def networks_shown(self, token: JoinToken) -> str:
+        return ", ".join(token.networks) or gettext("from anywhere")
+
+    @display(description=_("labels"))
+    def labels_shown(self, token: JoinToken) -> str:
+        return format_labels(token.labels) or "–"
 
     @action(
         description=_("Revoke"),
@@ -103,6 +146,7 @@ class JoinTokenAdmin(ModelAdmin):
             lifetime=timedelta(hours=form.cleaned_data["valid_for"]),
             max_uses=obj.max_uses,
             created_by=request.user,
+            terms=Terms(networks=obj.networks, labels=obj.labels, needs_approval=obj.needs_approval),
         )
         # The text is for response_add, on this object only: it is written nowhere.
         vars(obj).update(vars(token), issued_secret=text)

@@ -8,14 +8,33 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from fleet.admin.live import leave_dialog
-from fleet.membership import rotate_credential
+from fleet.membership import approve, rotate_credential
 from fleet.models import Worker
 
 
 class MembershipActions(ModelAdmin):
     """For the worker's own page."""
+
+    @action(
+        description=_("Approve"),
+        permissions=["change"],
+        icon="verified",
+        variant=ActionVariant.PRIMARY,
+        dialog={
+            "title": _("Approve this worker?"),
+            "description": _("From now on it may be given replicas, and the people's requests that go to them."),
+            "form_submit_text": _("Approve"),
+        },
+    )
+    def approve(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
+        worker = Worker.objects.get(pk=object_id)
+        if approve(worker):
+            self.log_change(request, worker, gettext("Approved."))
+            messages.success(request, gettext("%(name)s is approved.") % {"name": worker.name})
+        return leave_dialog(request, reverse("admin:fleet_worker_change", args=[object_id]))
 
     @action(
         description=_("Rotate credential"),

@@ -50,7 +50,7 @@ class WorkerAdmin(MembershipActions, LiveModelAdmin):
         "revoked_at", "id",
     )  # fmt: skip
     actions: ClassVar = ["cordon_selected", "uncordon_selected"]
-    actions_detail: ClassVar = ["cordon", "uncordon", "rotate_credential", "revoke"]
+    actions_detail: ClassVar = ["approve", "cordon", "uncordon", "rotate_credential", "revoke"]
 
     @display(description=_("state"))
     def live_state(self, worker: Worker) -> SafeString:
@@ -136,8 +136,10 @@ class WorkerAdmin(MembershipActions, LiveModelAdmin):
         worker = Worker.objects.filter(pk=object_id).first()
         if worker is None or worker.revoked_at:
             return []
-        senseless = "fleet_worker_cordon" if worker.cordoned else "fleet_worker_uncordon"
-        return [act for act in super().get_actions_detail(request, object_id) if act.action_name != senseless]
+        senseless = {"fleet_worker_cordon" if worker.cordoned else "fleet_worker_uncordon"}
+        if not worker.awaits_approval:
+            senseless.add("fleet_worker_approve")
+        return [act for act in super().get_actions_detail(request, object_id) if act.action_name not in senseless]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)

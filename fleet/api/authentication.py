@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 class _BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[None, object]:
         try:
-            return None, self.credential(_bearer_token(request))
+            return None, self.credential(_bearer_token(request), peer_of(request))
         except CredentialRefused as refused:
-            logger.warning("Refused %s from %s: %s", request.path, request.META.get("REMOTE_ADDR"), refused)
+            logger.warning("Refused %s from %s: %s", request.path, peer_of(request), refused)
             raise
 
-    def credential(self, token: str) -> object:
+    def credential(self, token: str, peer: str) -> object:
         """What `request.auth` becomes. Raises CredentialRefused."""
         raise NotImplementedError
 
@@ -30,15 +30,15 @@ class _BearerAuthentication(BaseAuthentication):
 class JoinTokenAuthentication(_BearerAuthentication):
     """`request.auth` is the text of a join token that is usable at this moment."""
 
-    def credential(self, token: str) -> str:
-        usable_join_token(token)
+    def credential(self, token: str, peer: str) -> str:
+        usable_join_token(token, peer)
         return token
 
 
 class WorkerAuthentication(_BearerAuthentication):
     """`request.auth` is the worker."""
 
-    def credential(self, token: str) -> Worker:
+    def credential(self, token: str, peer: str) -> Worker:
         return worker_with_credential(token)
 
 
@@ -47,6 +47,11 @@ class HasCredential(BasePermission):
 
     def has_permission(self, request: Request, view: object) -> bool:
         return request.auth is not None
+
+
+def peer_of(request: Request) -> str:
+    """The IP address that asks; behind a proxy, what the web server believes of X-Forwarded-For: docs/joining.md."""
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _bearer_token(request: Request) -> str:

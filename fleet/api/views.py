@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fleet.api.authentication import HasCredential, JoinTokenAuthentication, WorkerAuthentication
+from fleet.api.authentication import HasCredential, JoinTokenAuthentication, WorkerAuthentication, peer_of
 from fleet.enrolment import enrol
 from fleet.errors import BodyTooLarge, FleetError, MalformedRequest, ProtocolUnsupported
 from fleet.heartbeats import record_heartbeat
@@ -38,14 +38,15 @@ class EnrolView(ControlView):
     authentication_classes = (JoinTokenAuthentication,)
 
     def post(self, request: Request) -> HttpResponse:
-        return _answer(enrol(cast(str, request.auth), _message(Enrolment, request)), status=201)
+        return _answer(enrol(cast(str, request.auth), _message(Enrolment, request), peer=peer_of(request)), status=201)
 
 
 class HeartbeatView(ControlView):
     authentication_classes = (WorkerAuthentication,)
 
     def post(self, request: Request) -> HttpResponse:
-        return _answer(record_heartbeat(cast(Worker, request.auth), _message(Heartbeat, request)))
+        beat = _message(Heartbeat, request)
+        return _answer(record_heartbeat(cast(Worker, request.auth), beat, peer=peer_of(request)))
 
 
 def _message(kind: type[Message], request: Request) -> Message:

@@ -32,6 +32,11 @@ class JoinToken(models.Model):
     expires_at = models.DateTimeField(_("expires"))
     max_uses = models.PositiveIntegerField(_("uses allowed"), null=True, blank=True, help_text=_("Empty: no limit."))
     num_uses = models.PositiveIntegerField(_("used"), default=0, editable=False)
+    networks = models.JSONField(_("allowed networks"), default=list, blank=True)
+    """From where it may be used; empty: from anywhere."""
+    labels = models.JSONField(_("labels"), default=dict, blank=True)
+    """What a worker that joins with it is labelled with."""
+    needs_approval = models.BooleanField(_("needs approval"), default=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, verbose_name=_("issued by")
     )

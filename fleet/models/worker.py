@@ -22,6 +22,7 @@ class WorkerState(models.TextChoices):
     """A worker's state, computed from its last heartbeat, the last probe of its address, and what the administrator
     decided; never stored. Who moves it stands at each arrow.
 
+    enrol ──▶ SILENT ── heartbeat ──▶ PENDING ── approve (administrator) ──▶ ALIVE, where the join token asks for it
                                         probe fails (server)
     enrol ──▶ SILENT ── heartbeat ──▶ ALIVE ◀────────────────▶ UNREACHABLE: it calls, but does not answer
                 ▲       (worker)       │ ▲    probe answers      │
@@ -34,6 +35,7 @@ class WorkerState(models.TextChoices):
     Silence is a heartbeat older than three intervals; one and a half are enough when the probe fails too.
     """
 
+    PENDING = "pending", _("waits for approval")
     ALIVE = "alive", _("alive")
     DRAINING = "draining", _("draining")
     UNREACHABLE = "unreachable", _("unreachable")
@@ -52,8 +54,9 @@ class ProbeFailure(models.TextChoices):
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self) -> "WorkerQuerySet":
-        """Heard of lately and not revoked, see WorkerState; unreachable ones included."""
-        return self.filter(revoked_at=None, last_heartbeat_at__isnull=False).exclude(_is_silent())
+        """Heard of lately, approved and not revoked, see WorkerState; unreachable ones included."""
+        known = self.filter(revoked_at=None, awaits_approval=False, last_heartbeat_at__isnull=False)
+        return known.exclude(_is_silent())
 
     def without_secrets(self) -> "WorkerQuerySet":
         return self.defer("gateway_secret", "next_credential")
@@ -89,6 +92,8 @@ class Worker(models.Model):
     join_token = models.ForeignKey(
         "JoinToken", models.SET_NULL, null=True, related_name="workers", editable=False, verbose_name=_("join token")
     )
+    awaits_approval = models.BooleanField(_("awaits approval"), default=False, editable=False)
+    """Until an administrator has approved it, it is told to run nothing and nobody calls it."""
     cordoned = models.BooleanField(_("cordoned"), default=False, help_text=_("Gets no new replicas."))
     labels = models.JSONField(_("labels"), default=dict, blank=True)
     drain_requested_at = models.DateTimeField(_("drain asked for"), null=True, blank=True, editable=False)
@@ -135,6 +140,8 @@ class Worker(models.Model):
             return WorkerState.REVOKED
         if self.is_silent:
             return WorkerState.SILENT
+        if self.awaits_approval:
+            return WorkerState.PENDING
         if self.is_draining:
             return WorkerState.DRAINING
         return WorkerState.UNREACHABLE if self.is_unreachable else WorkerState.ALIVE

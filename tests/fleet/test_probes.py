@@ -118,7 +118,7 @@ def test_an_unreachable_worker_needs_attention_and_gets_no_new_replica(make_work
     make_worker("box-1", probed_at=now(), probe_failure="refused")
     make_deployment()
     (unplaced,) = reconcile().unplaced
-    assert unplaced.refusals == {"box-1": "unreachable"}
+    assert [refusal.why for _, refusal in unplaced.refusals] == ["unreachable"]
     titles = [finding.title for finding in findings(read_overview())]
     assert "Worker box-1 cannot be reached" in titles
 
