@@ -9,10 +9,20 @@ from django.utils.translation import gettext
 
 from fleet.memory import DeviceMemory, devices_for, need
 from fleet.models import Deployment, Replica, Rollout, Strategy, Worker, WorkerState
-from fleet.placement import Placed, Refusal, Site, Wanted, Why
+from fleet.models.worker import SECRETS_OF_WORKER
+from fleet.placement import Placed, Prospects, Refusal, Site, Wanted, Why
 from protocol.control import ReplicaPhase
 
 _LOADED = (ReplicaPhase.READY, ReplicaPhase.DRAINING)
+
+
+def read_prospects() -> tuple[Prospects, dict[int, Wanted]]:
+    """Where replicas could go at this moment, and what is wanted by deployment. Four queries."""
+    replicas = list(Replica.objects.desired().select_related("worker", "deployment").defer(*SECRETS_OF_WORKER))
+    deployments = Deployment.objects.prefetch_related("pins")
+    wanted = {one.deployment_id: one for one in wanted_from(deployments, replicas, rollouts={})}
+    sites = sites_from(Worker.objects.without_secrets(), replicas)
+    return Prospects(sites, wanted, placed_from(replicas)), wanted
 
 
 def wanted_from(

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils.timezone import now
 from django.utils.translation import pgettext
 
-from fleet.models import Cause, Transition, Worker, WorkerState
+from fleet.models import Cause, Duty, Transition, Worker, WorkerState
 from fleet.overview import Badge, phase_badge, state_badge
 
 NUM_SHOWN = 30
@@ -59,6 +59,8 @@ def _entry(row: Transition) -> Entry:
 
 
 def _badge(row: Transition, state: str) -> Badge:
+    if row.replica_id is None and state in Duty:
+        return Badge(text=str(Duty(state).label), tone="success" if state == Duty.IN_SERVICE else "warning")
     if row.replica_id is None:
         return state_badge(WorkerState(state))
     if state == Transition.UNLOADED:

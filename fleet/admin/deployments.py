@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from fleet.admin.deployment_actions import DeploymentActions
 from fleet.admin.labels import LabelsField
 from fleet.admin.live import LiveModelAdmin, live_place
 from fleet.attention import told
@@ -117,7 +118,7 @@ class DeploymentForm(forms.ModelForm):
         help_texts: ClassVar = {
             "model": _("The name callers use. Not in the list yet? Add it with the plus sign."),
             "source": _("A folder on the worker’s disk, a hub id, a GGUF file for llama.cpp, or “demo”: see below."),
-            "num_replicas": _("How many copies run at the same time. 0 stops the model without forgetting it."),
+            "num_replicas": _("How many copies run at the same time."),
             "engine_options": lazy(_engine_help, SafeString)(),
             "max_concurrency": _("How many requests one copy works on at the same time."),
         }  # fmt: skip
@@ -138,7 +139,7 @@ class DeploymentForm(forms.ModelForm):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(LiveModelAdmin):
+class DeploymentAdmin(DeploymentActions, LiveModelAdmin):
     form = DeploymentForm
     live_kind = "deployment"
     list_display = ("model", "live_state", "engine", "source", "device", "placed_on", "created_at")

@@ -1,4 +1,4 @@
-"""Replicas in admin: to look at. The reconciler makes them, the workers tell how they are."""
+"""Replicas in admin: to look at, to restart, to stop. The reconciler makes them, the workers tell how they are."""
 
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from fleet.admin.deployment_actions import ReplicaActions
 from fleet.admin.live import DeletedOnlyAlong, LiveModelAdmin, live_place
 from fleet.fragments import replica_badge
 from fleet.models import Replica
@@ -16,7 +17,7 @@ from fleet.overview import replica_view
 
 
 @admin.register(Replica)
-class ReplicaAdmin(DeletedOnlyAlong, LiveModelAdmin):
+class ReplicaAdmin(ReplicaActions, DeletedOnlyAlong, LiveModelAdmin):
     live_kind = "replica"
     list_display = ("model_name", "worker", "live_state", "num_running", "num_waiting", "context_length", "created_at")
     list_filter = ("deployment__model", "worker")

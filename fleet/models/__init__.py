@@ -8,7 +8,7 @@ from fleet.models.provider import Provider, ProviderFailure, ProviderKind, Provi
 from fleet.models.replica import Replica, ReplicaQuerySet
 from fleet.models.rollout import RollbackCause, Rollout, RolloutPhase, RolloutQuerySet
 from fleet.models.transition import Cause, Transition, TransitionQuerySet
-from fleet.models.worker import ProbeFailure, Worker, WorkerQuerySet, WorkerState
+from fleet.models.worker import Duty, ProbeFailure, Worker, WorkerQuerySet, WorkerState
 
 __all__ = [
     "SPEC_FIELDS",
@@ -16,6 +16,7 @@ __all__ = [
     "Cause",
     "Deployment",
     "DeploymentQuerySet",
+    "Duty",
     "EngineName",
     "JoinToken",
     "JoinTokenQuerySet",

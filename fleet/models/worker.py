@@ -43,6 +43,20 @@ class WorkerState(models.TextChoices):
     REVOKED = "revoked", _("revoked")
 
 
+class Duty(models.TextChoices):
+    """What an administrator has decided about a worker. Nobody else moves it; only a return to service ends it.
+
+    IN_SERVICE ──▶ CORDONED ──▶ EMPTIED ──▶ MAINTENANCE
+         ▲             │           │             │
+         └─────────────┴───────────┴─────────────┘
+    """
+
+    IN_SERVICE = "in_service", _("in service")
+    CORDONED = "cordoned", _("cordoned")
+    EMPTIED = "emptied", _("emptied")
+    MAINTENANCE = "maintenance", _("maintenance")
+
+
 class ProbeFailure(models.TextChoices):
     """What the server met when it last called the worker at its address."""
 
@@ -150,6 +164,14 @@ class Worker(models.Model):
     def is_shared(self) -> bool:
         """Whether a second daemon uses this worker's credential, as far as was heard lately."""
         return self.shared_at is not None and now() - self.shared_at <= SHARED_FOR
+
+    @property
+    def duty(self) -> Duty:
+        if self.maintenance_remark:
+            return Duty.MAINTENANCE
+        if self.drain_requested_at:
+            return Duty.EMPTIED
+        return Duty.CORDONED if self.cordoned else Duty.IN_SERVICE
 
     @property
     def is_silent(self) -> bool:

@@ -1,11 +1,15 @@
 """What an administrator may decide about a worker."""
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
+from django.utils.timezone import now
 
-from fleet.models import Replica, Worker, WorkerState
+from fleet.models import Duty, Replica, Worker, WorkerState
 from fleet.reconciler import reconcile
 
 CONFIRMED = {"_form_submitted": "on"}
@@ -28,7 +32,7 @@ def test_a_worker_is_cordoned_and_uncordoned(admin_client: Client, worker, actio
     assert worker.cordoned is after
 
 
-@pytest.mark.parametrize("action", ["cordon", "revoke"])
+@pytest.mark.parametrize("action", ["cordon", "revoke", "drain", "remove"])
 def test_following_a_link_changes_nothing(admin_client: Client, worker, action):
     admin_client.get(f"/admin/fleet/worker/{worker.pk}/{action}/")
     worker.refresh_from_db()
@@ -73,3 +77,83 @@ def test_its_page_shows_the_machine_but_no_secret(admin_client: Client, make_wor
 def test_staff_without_the_permission_may_not(client: Client, worker, django_user_model):
     client.force_login(django_user_model.objects.create_user("maria", is_staff=True))
     assert act(client, worker, "revoke").status_code == 403
+
+
+def told(response) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def test_a_worker_is_drained_and_the_person_told(admin_client: Client, worker):
+    response = act(admin_client, worker, "drain")
+    worker.refresh_from_db()
+    assert (worker.duty, told(response)) == (Duty.EMPTIED, ["box-1: Drains."])
+
+
+def test_what_a_drain_would_stop_is_named_and_must_be_confirmed(admin_client: Client, worker, make_deployment):
+    make_deployment()
+    reconcile()
+    dialog = act(admin_client, worker, "drain").content.decode()
+    worker.refresh_from_db()
+    assert "No other worker can take over: echo-1." in dialog
+    assert worker.duty is Duty.IN_SERVICE
+    act(admin_client, worker, "drain", CONFIRMED | {"may_stop": "on"})
+    worker.refresh_from_db()
+    assert worker.duty is Duty.EMPTIED
+
+
+def test_the_remark_of_a_maintenance_is_shown_wherever_the_worker_is(admin_client: Client, worker):
+    act(admin_client, worker, "maintain", CONFIRMED | {"remark": "new fans, until Friday"})
+    pages = [reverse("admin:index"), reverse("admin:fleet_worker_change", args=[worker.pk])]
+    assert all("new fans, until Friday" in admin_client.get(page).content.decode() for page in pages)
+
+
+def test_a_maintenance_without_a_remark_is_not_begun(admin_client: Client, worker):
+    act(admin_client, worker, "maintain", CONFIRMED | {"remark": ""})
+    worker.refresh_from_db()
+    assert worker.duty is Duty.IN_SERVICE
+
+
+def test_an_empty_worker_is_removed(admin_client: Client, worker):
+    act(admin_client, worker, "remove")
+    assert not Worker.objects.exists()
+
+
+def test_a_worker_that_is_in_use_is_not_removed_and_the_person_hears_what_to_do(
+    admin_client: Client, worker, make_deployment
+):
+    make_deployment()
+    reconcile()
+    response = act(admin_client, worker, "remove")
+    assert Worker.objects.exists()
+    assert told(response) == ["box-1 still runs replicas. Drain it first, and remove it when it is empty."]
+
+
+def test_a_model_is_added_to_this_worker(admin_client: Client, worker):
+    page = admin_client.get(f"/admin/fleet/worker/{worker.pk}/add_model/", follow=True).content.decode()
+    assert f'<option value="{worker.pk}" selected>' in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "offered"),
+    [
+        ({}, {"add_model", "cordon", "drain", "maintain", "rotate_credential", "remove", "revoke"}),
+        ({"cordoned": True}, {"uncordon", "drain", "maintain", "rotate_credential", "remove", "revoke"}),
+        (
+            {"cordoned": True, "drain_requested_at": now()},
+            {"uncordon", "maintain", "rotate_credential", "remove", "revoke"},
+        ),
+        ({"revoked_at": now()}, {"remove"}),
+    ],
+)
+def test_only_what_makes_sense_now_is_offered(admin_client: Client, worker, fields, offered):
+    Worker.objects.update(**fields)
+    page = admin_client.get(reverse("admin:fleet_worker_change", args=[worker.pk])).content.decode()
+    links = set(re.findall(rf"/admin/fleet/worker/{worker.pk}/(\w+)/\"", page))
+    assert links - {"change", "history", "delete"} == offered
+
+
+def test_labels_are_given_to_a_worker(admin_client: Client, worker):
+    page = reverse("admin:fleet_worker_change", args=[worker.pk])
+    admin_client.post(page, {"name": "box-1", "labels": "gpu=h100"})
+    worker.refresh_from_db()
+    assert worker.labels == {"gpu": "h100"}
