@@ -15,11 +15,13 @@ from urllib.request import urlopen
 import psutil
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from playwright.sync_api import Browser, Page, expect
 
 from fleet.enrolment import issue_join_token
 from fleet.models import Deployment, LanguageModel, Replica
 from fleet.reconciler import reconcile
+from gateway.issuing import issue_key
 from tests.journeys.browsing import chromium, open_page
 from tests.journeys.waiting import PATIENCE_S, wait_until
 
@@ -188,6 +190,13 @@ def wait_ready() -> Callable[..., Replica]:
         return replica
 
     return wait
+
+
+@pytest.fixture
+def key(transactional_db: None) -> str:
+    """An API key."""
+    _, text = issue_key(get_user_model().objects.create_user("ada"), "load", expires_at=None)
+    return text
 
 
 @pytest.fixture(scope="module")
