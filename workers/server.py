@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 REPLICA_HEADER = "X-Flotilla-Replica"
-_TO_ENGINE = ("Content-Type", "Accept", "X-Request-ID")
+_TO_CHILD = ("Content-Type", "Accept")
+"""Without our request's id: llama-cpp-python answers 400, with nothing said, to one that is no UUID."""
+_TO_ENGINE = (*_TO_CHILD, "X-Request-ID")
 _FROM_ENGINE = ("Content-Type", "Cache-Control", "Retry-After", "X-Request-ID")
 _BROKEN = (aiohttp.ClientError, OSError)
 _OVERLOADED = 503
@@ -140,7 +142,8 @@ async def _pass_on(request: web.Request, engine: EngineProcess) -> web.StreamRes
         return _engine_died(engine)
     # As a file: aiohttp warns of long bodies given as bytes.
     body = io.BytesIO(connection.worded(content))
-    headers = {name: request.headers[name] for name in _TO_ENGINE if name in request.headers}
+    passed = _TO_CHILD if engine.is_child else _TO_ENGINE
+    headers = {name: request.headers[name] for name in passed if name in request.headers}
     try:
         answer = await connection.session.request(request.method, request.raw_path, data=body, headers=headers)
     except _BROKEN:

@@ -1,7 +1,7 @@
 """Somebody else's server, as strict as vLLM: `python fake_openai_server.py --port N --model NAME [--delay S]`.
 
-It wants its key and its model's name, streams a word every `--delay` seconds, tells its load as vLLM does, and has a
-process of its own. What is asked of it, and whether the asker left, it writes to `--journal`.
+It wants its key, its model's name and no request's id; it streams a word every `--delay` seconds, tells its load as
+vLLM does, and has a process of its own. What is asked of it, and whether the asker left, it writes to `--journal`.
 """
 
 import argparse
@@ -36,6 +36,9 @@ async def guard(request: web.Request, handler):
         and request.headers.get("Authorization") != f"Bearer {os.environ['FLOTILLA_API_KEY']}"
     ):
         return web.json_response({"error": {"message": "wrong key"}}, status=401)
+    if "X-Request-ID" in request.headers:
+        # As llama-cpp-python answers to an id that is no UUID.
+        return web.Response(status=400)
     return await handler(request)
 
 
