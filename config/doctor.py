@@ -4,7 +4,6 @@ import os
 import shutil
 import stat
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,8 @@ from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import OperationalError
 
 from config.celery import app
-from fleet.models import Worker, WorkerState
+from fleet.models import ProbeFailure, Worker, WorkerState
+from fleet.probes import call_worker
 
 _DISK_NEEDED_BYTES = 1 << 30
 _CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -183,24 +183,15 @@ def _examine_worker(worker: Worker) -> Iterator[Finding]:
         since = f"{worker.last_heartbeat_at:%Y-%m-%d %H:%M:%S %Z}" if worker.last_heartbeat_at else "it joined"
         yield Finding(Level.ERROR, subject, f"silent since {since}", "Start its daemon, or remove it in the admin.")
         return
-    try:
-        answered_at = _ask_health(worker)
-    except OSError as error:
+    call = call_worker(worker)
+    if call.failure:
+        says = f"beats, but cannot be reached: {ProbeFailure(call.failure).label}"
         remedy = f"Open {worker.address} for this host, or restart the daemon with --advertise."
-        yield Finding(Level.ERROR, subject, f"beats, but cannot be reached: {error}", remedy)
+        yield Finding(Level.ERROR, subject, says, remedy)
         return
     yield Finding(Level.OK, subject, f"reachable at {worker.address}")
-    if answered_at:
-        yield _compare_clocks(f"clock of {subject}", answered_at)
-
-
-def _ask_health(worker: Worker) -> datetime | None:
-    """The worker's clock, from the Date header of its answer."""
-    port = urlsplit(worker.address).port or 80
-    host = f"[{worker.pinned_ip}]" if ":" in worker.pinned_ip else worker.pinned_ip
-    with urllib.request.urlopen(f"http://{host}:{port}/health", timeout=_TIMEOUT_S) as answer:
-        date = answer.headers.get("Date")
-    return parsedate_to_datetime(date) if date else None
+    if call.date:
+        yield _compare_clocks(f"clock of {subject}", parsedate_to_datetime(call.date))
 
 
 def _compare_clocks(subject: str, theirs: datetime) -> Finding:

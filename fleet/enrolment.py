@@ -119,5 +119,6 @@ def _make_worker(enrolment: Enrolment, *, token: JoinToken, address: PinnedAddre
         labels=token.labels,
         awaits_approval=token.needs_approval,
         hardware=to_builtins(enrolment.hardware),
+        certificate_sha256=enrolment.certificate_sha256,
         software_version=enrolment.software_version,
     )

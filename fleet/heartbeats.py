@@ -94,6 +94,7 @@ def _record_worker(worker: Worker, beat: Heartbeat, peer: str) -> None:
         "boot_id": beat.boot_id,
         "sequence": beat.sequence,
         "is_draining": beat.is_draining,
+        "certificate_sha256": beat.certificate_sha256,
         "hardware": to_builtins(beat.hardware),
         "software_version": beat.software_version,
         "last_heartbeat_at": now(),

@@ -6,6 +6,8 @@ A heartbeat shows that a worker can call us; only this shows that we can call it
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -14,18 +16,32 @@ from django.utils.timezone import now
 
 from fleet.addresses import pinned_url
 from fleet.models import Cause, ProbeFailure, Transition, Worker, WorkerState
+from fleet.trust import server_name, trusted
 
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
 _MAX_AT_A_TIME = 200
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What came of calling a worker: a ProbeFailure or nothing, and the Date header of its answer."""
+
+    failure: str
+    date: str = ""
+
+
+def call_worker(worker: Worker) -> Call:
+    """Call this one now; nothing is recorded."""
+    return asyncio.run(_call_all([worker]))[0]
+
+
 def probe_workers() -> int:
     """Call every worker that calls us, all at once; how many did not answer."""
     workers = list(Worker.objects.alive())
-    outcomes = asyncio.run(_probe_all(workers)) if workers else []
+    calls = asyncio.run(_call_all(workers)) if workers else []
     by_outcome: defaultdict[str, list[Worker]] = defaultdict(list)
-    for worker, outcome in zip(workers, outcomes, strict=True):
-        by_outcome[outcome].append(worker)
+    for worker, call in zip(workers, calls, strict=True):
+        by_outcome[call.failure].append(worker)
     for outcome, found in by_outcome.items():
         _record(outcome, found)
     return len(workers) - len(by_outcome[""])
@@ -45,24 +61,39 @@ def _record(outcome: str, workers: Sequence[Worker]) -> None:
             Transition.objects.note(worker, before, worker.state, cause, detail=outcome)
 
 
-async def _probe_all(workers: Sequence[Worker]) -> list[str]:
-    """For each a ProbeFailure, or nothing."""
+async def _call_all(workers: Sequence[Worker]) -> list[Call]:
     connector = aiohttp.TCPConnector(limit=_MAX_AT_A_TIME, force_close=True)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        return await asyncio.gather(*(_probe(session, worker) for worker in workers))
+        return await asyncio.gather(*(_call(session, worker) for worker in workers))
 
 
-async def _probe(session: aiohttp.ClientSession, worker: Worker) -> str:
-    headers = {"Authorization": f"Bearer {worker.gateway_secret}", "Host": urlsplit(worker.address).netloc}
-    url = f"{pinned_url(worker.address, worker.pinned_ip)}/health"
+async def _call(session: aiohttp.ClientSession, worker: Worker) -> Call:
     try:
-        async with session.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as answer:
-            return "" if answer.status == 200 else ProbeFailure.STRANGER
-    except aiohttp.ClientSSLError:
-        return ProbeFailure.UNTRUSTED
-    except TimeoutError:
-        return ProbeFailure.NO_ANSWER
-    except aiohttp.ClientConnectorError as error:
-        return ProbeFailure.REFUSED if isinstance(error.os_error, ConnectionRefusedError) else ProbeFailure.NO_ANSWER
-    except (aiohttp.ClientError, OSError):
-        return ProbeFailure.STRANGER
+        async with _health(session, worker) as answer:
+            failure = "" if answer.status == 200 else ProbeFailure.STRANGER
+            return Call(failure=failure, date=answer.headers.get("Date", ""))
+    except (aiohttp.ClientError, OSError) as error:
+        return Call(failure=_failure(error))
+
+
+def _failure(error: Exception) -> ProbeFailure:
+    match error:
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return ProbeFailure.UNTRUSTED
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            return ProbeFailure.REFUSED
+        case aiohttp.ClientConnectorError() | TimeoutError():
+            return ProbeFailure.NO_ANSWER
+    return ProbeFailure.STRANGER
+
+
+def _health(session: aiohttp.ClientSession, worker: Worker) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    host = urlsplit(worker.address).netloc
+    return session.get(
+        f"{pinned_url(worker.address, worker.pinned_ip)}/health",
+        headers={"Authorization": f"Bearer {worker.gateway_secret}", "Host": host},
+        timeout=_TIMEOUT,
+        allow_redirects=False,
+        ssl=trusted(worker.certificate_sha256),
+        server_hostname=server_name(worker.address, host),
+    )

@@ -27,6 +27,8 @@ class RoutableReplica:
     """scheme://IP:port of the pinned address; IPv6 in brackets."""
     host_header: str
     """Host and port as the worker advertised them."""
+    certificate_sha256: str = ""
+    """Of the one TLS certificate that it may show; empty: any that the system trusts."""
     secret: str
     """What the worker wants to see in the Authorization header."""
     num_running: int
@@ -110,6 +112,7 @@ def _reachable(worker: Worker) -> dict[str, Any]:
         "worker_name": worker.name,
         "url": pinned_url(worker.address, worker.pinned_ip),
         "host_header": urlsplit(worker.address).netloc,
+        "certificate_sha256": worker.certificate_sha256,
         "secret": worker.gateway_secret,
     }
 

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import TracebackType
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -16,6 +15,7 @@ from django.conf import settings
 from yarl import URL
 
 from fleet.snapshot import RoutableReplica
+from fleet.trust import server_name, trusted
 from gateway.usage import TokenCounts
 
 QUICK_S = 1.0
@@ -24,6 +24,9 @@ QUICK_S = 1.0
 _MAX_CANCELLED_BYTES = 4096
 _LARGE_BYTES = 1024 * 1024
 """From here on a body goes piece by piece: written at once it would hold up the event loop."""
+
+
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch)
 
 
 class TransportError(Exception):
@@ -52,7 +55,7 @@ class _TransportErrors:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        if isinstance(error, _NOT_CONNECTED):
             raise CannotConnect(str(error)) from error
         if isinstance(error, TimeoutError):
             raise UpstreamSilent(str(error)) from error
@@ -144,7 +147,8 @@ class Upstream:
                 data=sendable(body),
                 headers=_headers(replica, request_id),
                 allow_redirects=False,
-                server_hostname=_server_name(replica),
+                server_hostname=server_name(replica.url, replica.host_header),
+                ssl=trusted(replica.certificate_sha256),
             )
         return Reply(response)
 
@@ -170,7 +174,8 @@ class Upstream:
                         URL(f"{replica.url}/health", encoded=True),
                         headers=_headers(replica, "probe"),
                         allow_redirects=False,
-                        server_hostname=_server_name(replica),
+                        server_hostname=server_name(replica.url, replica.host_header),
+                        ssl=trusted(replica.certificate_sha256),
                     )
         except TimeoutError as error:
             raise UpstreamSilent("no answer to a probe") from error
@@ -209,11 +214,6 @@ def _headers(replica: RoutableReplica, request_id: str) -> dict[str, str]:
         "X-Request-ID": request_id,
         "X-Flotilla-Replica": replica.replica_id,
     }
-
-
-def _server_name(replica: RoutableReplica) -> str | None:
-    """The name that a TLS certificate must be for; the connection itself goes to the pinned address."""
-    return urlsplit(f"//{replica.host_header}").hostname if replica.url.startswith("https:") else None
 
 
 def _cancelled_usage(status: int, body: bytes) -> TokenCounts | None:

@@ -25,6 +25,7 @@ VersionText = Annotated[str, Meta(max_length=32, pattern=r"\A[^\x00]*\Z")]
 Text = Annotated[str, Meta(max_length=500, pattern=r"\A[^\x00]*\Z")]
 LongText = Annotated[str, Meta(max_length=20_000, pattern=r"\A[^\x00]*\Z")]
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w-]+\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -114,6 +115,8 @@ class Enrolment:
     """What the gateway must show to this worker; made by the worker."""
     hardware: Hardware
     software_version: VersionText
+    certificate_sha256: Sha256 = ""
+    """In hex, of the TLS certificate that it shows: the gateway takes no other. Empty: one that everybody trusts."""
     protocol_version: int = PROTOCOL_VERSION
 
 
@@ -170,6 +173,8 @@ class Heartbeat:
     address: Text
     replicas: list[ReplicaStatus] = field(default_factory=list)
     is_draining: bool = False
+    certificate_sha256: Sha256 = ""
+    """As in Enrolment; it may change with a restart."""
     protocol_version: int = PROTOCOL_VERSION
 
 

@@ -45,6 +45,10 @@ class ControlPlane:
             answering = self._session.post(url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
             async with answering as answer:
                 content = await answer.read()
+        except aiohttp.ClientSSLError as error:
+            raise ServerUnreachable(
+                f"{self._server} is not trusted: {error}. If its CA is your own, name it with --ca-file."
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ServerUnreachable(f"{self._server} cannot be reached: {error or type(error).__name__}") from error
         if answer.status in (200, 201):

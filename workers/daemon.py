@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from workers import tls
 from workers.control_plane import ControlPlane
 from workers.credential import sole_use
 from workers.errors import SettingsInvalid, WorkerError
@@ -40,7 +41,8 @@ _LONGEST_SOCKET_FOLDER = 70
 async def run(settings: WorkerSettings) -> None:
     """Be a worker until SIGTERM or SIGINT. Raises WorkerError, or whatever killed one of the tasks."""
     with sole_use(settings.state_dir), _socket_folder() as sockets:
-        async with aiohttp.ClientSession() as session:
+        connector = aiohttp.TCPConnector(ssl=tls.trusting(settings.ca_file))
+        async with aiohttp.ClientSession(connector=connector) as session:
             programs = Programs(envs=settings.engine_envs, may_run_code=settings.allow_code)
             membership = Membership(settings, ControlPlane(settings.server, session), programs)
             reconciler = Reconciler(
@@ -154,7 +156,8 @@ async def _listening(settings: WorkerSettings, membership: Membership, reconcile
 
 async def _bind(runner: web.AppRunner, settings: WorkerSettings) -> None:
     try:
-        await web.TCPSite(runner, settings.listen_host, settings.listen_port).start()
+        context = tls.showing(settings.tls_cert, settings.tls_key)
+        await web.TCPSite(runner, settings.listen_host, settings.listen_port, ssl_context=context).start()
     except OSError as error:
         raise SettingsInvalid(
             f"Cannot listen on {settings.listen_host}:{settings.listen_port}: {error.strerror or error}. "
@@ -170,7 +173,8 @@ def _own_address(settings: WorkerSettings, port: int) -> str:
     host = settings.listen_host
     if host in ("0.0.0.0", "::"):
         host = _ip_towards(str(urlsplit(settings.server).hostname))
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _ip_towards(server: str) -> str:

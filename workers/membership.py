@@ -11,6 +11,7 @@ from protocol.control import DesiredState, Enrolment, Heartbeat
 from protocol.tokens import TokenKind, is_well_formed, make_token
 from protocol.version import SOFTWARE_VERSION
 from workers import credential as kept
+from workers import tls
 from workers.control_plane import ControlPlane, jittered, pause_after
 from workers.credential import Credential
 from workers.errors import (
@@ -41,6 +42,7 @@ class Membership:
         self._settings = settings
         self._control_plane = control_plane
         self._hardware = HardwareReader(settings.state_dir, programs)
+        self._certificate_sha256 = tls.fingerprint(settings.tls_cert)
         self._credential: Credential | None = None
         self._is_kept = True
         self._awaits_approval = False
@@ -100,6 +102,7 @@ class Membership:
             address=self.address,
             replicas=reconciler.statuses(),
             is_draining=self.is_draining,
+            certificate_sha256=self._certificate_sha256,
         )
         desired = await self._control_plane.beat(self._credential.credential, heartbeat)
         self._interval_s = desired.heartbeat_interval_s
@@ -193,6 +196,7 @@ class Membership:
             gateway_secret=secret,
             hardware=await self._hardware.read(),
             software_version=SOFTWARE_VERSION,
+            certificate_sha256=self._certificate_sha256,
         )
 
 

@@ -30,6 +30,11 @@ class WorkerSettings:
     """How long requests that run may go on when the daemon is told to stop."""
     unload_timeout_s: float = 120.0
     """The same when a model is unloaded."""
+    ca_file: str = ""
+    """Certificates, in PEM, of who may vouch for the server; empty: the system's."""
+    tls_cert: str = ""
+    tls_key: str = ""
+    """What it shows to the gateway, in PEM; empty: it speaks without TLS."""
     metrics_token: str = field(default="", repr=False)
     engine_envs: tuple[Path, ...] = ()
     """Virtual environments in which engines are installed, apart from the daemon's own."""
@@ -51,6 +56,9 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         state_dir=Path(given.state_dir).expanduser().absolute(),
         drain_timeout_s=_seconds("--drain-timeout", given.drain_timeout),
         unload_timeout_s=_seconds("--unload-timeout", given.unload_timeout),
+        ca_file=given.ca_file,
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
         metrics_token=given.metrics_token.strip(),
         engine_envs=tuple(_env(path) for path in given.engine_envs.split(os.pathsep) if path),
         allow_code=_yes_or_no("--allow-code", given.allow_code),
@@ -76,6 +84,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("state-dir", "~/.local/state/flotilla-worker", "folder for the worker's credential")
     flag("drain-timeout", "30", "seconds that running requests get when the worker stops")
     flag("metrics-token", "", "what Prometheus sends as its bearer token to read /metrics; without it nobody may")
+    flag("ca-file", "", "PEM file of the CA that vouches for the server, where the system does not know it")
+    flag("tls-cert", "", "PEM file of the certificate to show to the gateway; self-signed is fine, it is pinned")
+    flag("tls-key", "", "PEM file of its private key")
     flag("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
     flag("engine-envs", "", f"virtual environments with vllm, sglang and so on, {os.pathsep!r} between them")
     flag("allow-code", "no", "“yes” lets deployments run commands and code of their own on this machine")

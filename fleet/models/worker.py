@@ -98,6 +98,8 @@ class Worker(models.Model):
     name = models.CharField(_("name"), max_length=100)
     address = models.URLField(_("address"), max_length=200, help_text=_("As the worker advertised it."))
     pinned_ip = models.GenericIPAddressField(_("IP address"), help_text=_("Resolved once, at enrolment."))
+    certificate_sha256 = models.CharField(_("TLS certificate, SHA-256"), max_length=64, blank=True, editable=False)
+    """The only one that is accepted at its address; empty: any that the system trusts, for the name in the address."""
     credential_hash = models.CharField(max_length=64, unique=True, editable=False)
     next_credential = EncryptedTextField(null=True, editable=False)
     """While the credential is being changed: handed over with every heartbeat until the worker has used it."""

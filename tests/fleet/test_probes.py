@@ -1,11 +1,14 @@
 """Workers are called at their addresses: only that shows that requests can reach them."""
 
+import hashlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -18,11 +21,14 @@ from fleet.overview import read_overview
 from fleet.probes import probe_workers
 from fleet.reconciler import reconcile
 from fleet.snapshot import read_fleet_snapshot
+from tests.certificates import make_certificate
 from tests.fleet.conftest import heartbeat
 
 
 @contextmanager
-def listening(status: int = 200, **headers: str) -> Iterator[tuple[str, list[str]]]:
+def listening(
+    status: int = 200, context: ssl.SSLContext | None = None, **headers: str
+) -> Iterator[tuple[str, list[str]]]:
     """Somebody who answers so, and the Authorization that each request carried."""
     shown: list[str] = []
 
@@ -37,9 +43,11 @@ def listening(status: int = 200, **headers: str) -> Iterator[tuple[str, list[str
         def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Door) as server:
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", shown
+        yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}", shown
         server.shutdown()
         thread.join()
 
@@ -81,6 +89,29 @@ def test_a_redirect_is_not_followed_with_the_secret(make_worker):
 def test_an_address_without_tls_where_it_is_promised(make_worker):
     with listening() as (url, _):
         assert probed(make_worker(address=url.replace("http:", "https:"))) == ("unreachable", "untrusted")
+
+
+def shows(folder: Path, name: str) -> tuple[ssl.SSLContext, str]:
+    """A server's side of TLS with a certificate of its own, and the fingerprint of that."""
+    certificate, key = make_certificate(folder, name)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context, hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
+
+
+def test_a_worker_with_the_certificate_that_it_announced(make_worker, tmp_path):
+    context, fingerprint = shows(tmp_path, "box")
+    with listening(context=context) as (url, _):
+        assert probed(make_worker(address=url, certificate_sha256=fingerprint)) == ("alive", "")
+
+
+@pytest.mark.parametrize("announced", ["another", "none"])
+def test_whoever_shows_another_certificate_hears_no_secret(make_worker, tmp_path, announced):
+    context, _ = shows(tmp_path, "impostor")
+    expected = shows(tmp_path, "box")[1] if announced == "another" else ""
+    with listening(context=context) as (url, shown):
+        assert probed(make_worker(address=url, certificate_sha256=expected)) == ("unreachable", "untrusted")
+    assert shown == []
 
 
 def test_it_is_alive_again_as_soon_as_it_answers(make_worker):

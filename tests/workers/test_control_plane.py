@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,8 @@ from aiohttp import web
 
 from protocol import codec
 from protocol.control import HEARTBEAT_PATH, DesiredState, Hardware, Heartbeat
+from tests.certificates import make_certificate
+from workers import tls
 from workers.control_plane import ControlPlane, jittered, pause_after
 from workers.errors import CredentialRefused, RequestRefused, ServerUnreachable, WorkerRevoked
 
@@ -83,6 +86,38 @@ async def test_each_answer_means_what_its_status_says(answer: Any, error: type[E
         with pytest.raises(error) as raised:
             await control_plane.beat("credential", BEAT)
     assert type(raised.value) is error
+
+
+@asynccontextmanager
+async def tls_server(folder: Path, ca_file: str) -> AsyncIterator[ControlPlane]:
+    """A server with a certificate of its own, for a worker that trusts `ca_file`."""
+    certificate, key = make_certificate(folder, "localhost")
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=codec.encode(DesiredState(replicas=[], heartbeat_interval_s=2.0)))
+
+    app = web.Application()
+    app.router.add_post(HEARTBEAT_PATH, handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.showing(str(certificate), str(key))).start()
+    connector = aiohttp.TCPConnector(ssl=tls.trusting(ca_file.format(folder=folder)))
+    try:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            yield ControlPlane(f"https://localhost:{runner.addresses[0][1]}", session)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_server_whose_ca_was_named_is_trusted(tmp_path):
+    async with tls_server(tmp_path, "{folder}/localhost.pem") as control_plane:
+        assert (await control_plane.beat("credential", BEAT)).replicas == []
+
+
+async def test_a_server_that_nobody_vouches_for_hears_no_credential(tmp_path):
+    async with tls_server(tmp_path, "") as control_plane:
+        with pytest.raises(ServerUnreachable, match="--ca-file"):
+            await control_plane.beat("credential", BEAT)
 
 
 async def test_a_server_that_is_away_is_to_be_tried_again():
