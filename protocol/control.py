@@ -18,6 +18,8 @@ from protocol.version import PROTOCOL_VERSION
 
 ENROL_PATH = "/fleet/v1/enrol"
 HEARTBEAT_PATH = "/fleet/v1/heartbeat"
+INSTALL_PATH = "/fleet/v1/join.sh"
+PROGRAM_PATH = "/fleet/v1/worker.tar.gz"
 
 # What a database column must hold is bounded here, at the edge. No database takes a NUL in a text.
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[^\x00]*\Z")]

@@ -15,13 +15,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from fleet.addresses import parse_networks
 from fleet.admin.labels import LabelsField
 from fleet.admin.live import badge, leave_dialog
 from fleet.enrolment import Terms, issue_join_token
 from fleet.errors import NetworksMalformed
+from fleet.installation import Hardware, is_remote, join_command
 from fleet.labels import format_labels
 from fleet.models import JoinToken
 
@@ -42,10 +43,17 @@ HOURS = [(1, _("1 hour")), (24, _("1 day")), (7 * 24, _("7 days")), (30 * 24, _(
 
 
 class IssueJoinTokenForm(forms.ModelForm):
+    hardware = forms.ChoiceField(
+        label=_("hardware"),
+        choices=Hardware.choices,
+        required=False,
+        initial=Hardware.CPU,
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text=_("What the machine computes with: the command installs what fits."),
+    )
     valid_for = forms.TypedChoiceField(
         label=_("valid for"), choices=HOURS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
     )
-
     networks = NetworksField(
         label=_("allowed networks"),
         required=False,
@@ -77,7 +85,8 @@ class JoinTokenAdmin(ModelAdmin):
     list_select_related = ("created_by",)
     search_fields = ("name", "hint")
     add_fieldsets = (
-        (None, {"fields": ("name", "valid_for", "max_uses")}),
+        (_("Machine"), {"fields": ("hardware", "name")}),
+        (_("Join token"), {"fields": ("valid_for", "max_uses")}),
         (_("Conditions"), {"fields": ("networks", "labels", "needs_approval")}),
     )
     fields = (
@@ -149,17 +158,18 @@ class JoinTokenAdmin(ModelAdmin):
             terms=Terms(networks=obj.networks, labels=obj.labels, needs_approval=obj.needs_approval),
         )
         # The text is for response_add, on this object only: it is written nowhere.
-        vars(obj).update(vars(token), issued_secret=text)
+        vars(obj).update(vars(token), issued_secret=text, hardware=form.cleaned_data["hardware"] or Hardware.CPU)
 
     def response_add(self, request: HttpRequest, obj: JoinToken, post_url_continue: str | None = None) -> HttpResponse:
+        server, secret = request.build_absolute_uri("/").rstrip("/"), vars(obj)["issued_secret"]
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Add a worker"),
             "token": obj,
-            "server": request.build_absolute_uri("/").rstrip("/"),
-            # A worker listens to its own machine only, unless told otherwise.
-            "is_remote": request.get_host().rsplit(":", 1)[0] not in ("127.0.0.1", "localhost", "[::1]"),
-            "secret": vars(obj)["issued_secret"],
+            "server": server,
+            "is_remote": is_remote(server),
+            "secret": secret,
+            "command": join_command(server, secret, vars(obj)["hardware"]),
             "opts": self.opts,
             "list_url": reverse("admin:fleet_jointoken_changelist"),
         }

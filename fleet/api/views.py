@@ -1,4 +1,5 @@
-"""The two doors of the control plane. Bodies are the messages of protocol.control."""
+"""The doors of the control plane. Bodies are the messages of protocol.control; a machine that has nothing yet fetches
+the worker program here first."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -14,6 +15,7 @@ from fleet.api.authentication import HasCredential, JoinTokenAuthentication, Wor
 from fleet.enrolment import enrol
 from fleet.errors import BodyTooLarge, FleetError, MalformedRequest, ProtocolUnsupported
 from fleet.heartbeats import record_heartbeat
+from fleet.installation import install_script, worker_program
 from fleet.models import Worker
 from protocol import codec
 from protocol.control import Enrolment, Heartbeat, Version
@@ -26,7 +28,7 @@ Message = TypeVar("Message")
 
 @extend_schema(exclude=True)
 class ControlView(APIView):
-    """What both doors share: nothing without a credential, errors as JSON."""
+    """What all of them share: nothing without a credential, errors as JSON."""
 
     permission_classes = (HasCredential,)
 
@@ -39,6 +41,22 @@ class EnrolView(ControlView):
 
     def post(self, request: Request) -> HttpResponse:
         return _answer(enrol(cast(str, request.auth), _message(Enrolment, request), peer=peer_of(request)), status=201)
+
+
+class InstallView(ControlView):
+    authentication_classes = (JoinTokenAuthentication,)
+
+    def get(self, request: Request) -> HttpResponse:
+        server = request.build_absolute_uri("/").rstrip("/")
+        script = install_script(server, cast(str, request.auth), request.query_params.get("hardware", ""))
+        return HttpResponse(script, content_type="text/x-shellscript", headers={"Cache-Control": "no-store"})
+
+
+class ProgramView(ControlView):
+    authentication_classes = (JoinTokenAuthentication,)
+
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(worker_program(), content_type="application/gzip")
 
 
 class HeartbeatView(ControlView):
