@@ -161,7 +161,7 @@ def _providers(overview: Overview) -> Iterator[Finding]:
             yield Finding(
                 tone="danger" if provider.num_models else "warning",
                 title=_("Provider %(name)s: %(state)s") % {"name": provider.name, "state": provider.state},
-                cause=_sentence(": ".join(filter(None, (provider.explanation, provider.detail)))),
+                cause=_sentence(_("It says: %(words)s") % {"words": provider.detail} if provider.detail else ""),
                 action=_("Open the provider"),
                 url=reverse("admin:fleet_provider_change", args=[provider.provider_id]),
                 since=provider.probed_at,

@@ -38,7 +38,7 @@ class ProviderForm(forms.ModelForm):
         max_length=4000,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
     )
-    forget_key = forms.BooleanField(label=_("forget the key"), required=False, widget=UnfoldBooleanSwitchWidget)
+    forget_key = forms.BooleanField(label=_("Forget the key"), required=False, widget=UnfoldBooleanSwitchWidget)
 
     class Meta:
         model = Provider

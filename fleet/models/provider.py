@@ -156,4 +156,4 @@ class ProviderModel(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.model} @ {self.provider}"
+        return f"{self.model}: {self.upstream_name} @ {self.provider}"
