@@ -3,8 +3,10 @@
 import time
 from collections import Counter, deque
 from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import TypeVar
 
 from django.conf import settings
@@ -33,6 +35,15 @@ class Wanted:
     """At least one of these, too; empty: nothing more."""
     session: str = ""
     beginning: str = ""
+
+
+class LeftOut(StrEnum):
+    """Why a ready replica is not asked."""
+
+    SILENT = "silent"
+    UNABLE = "unable"
+    UNREACHABLE = "unreachable"
+    FAILING = "failing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,25 @@ class Balancer:
             # Rather one that failed than nobody.
             chosen = policy.choose(pool, self._situation(pool, wanted, self._fits_for_want_of_better(wanted, tried)))
         return chosen
+
+    def would_pick(self, pool: Pool, wanted: Wanted) -> RoutableReplica | None:
+        """As `pick`, without taking anybody's turn."""
+        before = self._policies.get(pool.model)
+        _remember(self._policies, pool.model, (pool.policy, copy(self._policy(pool))))
+        try:
+            return self.pick(pool, wanted)
+        finally:
+            if before:
+                self._policies[pool.model] = before
+
+    def why_not(self, replica: RoutableReplica, wanted: Wanted) -> LeftOut | None:
+        """What keeps a replica from being asked."""
+        if not self._can_answer(wanted, ())(replica):
+            is_silent = replica.observed_at < now() - settings.SILENT_AFTER
+            return LeftOut.SILENT if is_silent else LeftOut.UNABLE
+        if self.breaker.allows(replica, time.monotonic()):
+            return None
+        return LeftOut.UNREACHABLE if self.breaker.is_unreachable(replica) else LeftOut.FAILING
 
     def can_ask(self, pool: Pool, wanted: Wanted) -> bool:
         """Whether there is anybody to pick."""

@@ -3,16 +3,15 @@
 name ── route ──▶ legs: models, in order ── for each ──▶ a replica by the model's policy, then once more another
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fleet.snapshot import RoutableReplica
 from gateway.balancer import Wanted
 from gateway.continuation import Course
-from gateway.errors import GatewayError, InvalidRequest, ModelNotFound, NoReplicaReady, shortened
+from gateway.errors import GatewayError, InvalidRequest, NoReplicaReady, shortened
 from gateway.exchange import Answer, Exchange, TryAnother
 from gateway.pool import Pool
-from gateway.routes import Leg, legs_after
+from gateway.routes import legs_after
 from gateway.runtime import Runtime
 from gateway.usage import Meter
 
@@ -35,7 +34,12 @@ class Opening:
 
     async def run(self) -> tuple[Exchange, Answer]:
         """The attempt that gave an answer. Raises GatewayError."""
-        legs: Sequence[Leg] = self._legs()
+        legs = self.runtime.poller.latest.legs(
+            self.meter.requested_model,
+            user_id=self.meter.caller.user_id,
+            session=self.session,
+            is_ready=self._is_ready,
+        )
         while True:
             self.meter.model = self.course.model = legs[0].model
             try:
@@ -48,18 +52,6 @@ class Opening:
     async def go_on(self) -> tuple[Exchange, Answer]:
         """The attempt at what a replica had begun, with another of the same model. Raises GatewayError."""
         return await self._ask_model()
-
-    def _legs(self) -> Sequence[Leg]:
-        """Which models stand for the name. Raises ModelNotFound."""
-        name, snapshot, user_id = self.meter.requested_model, self.runtime.poller.latest, self.meter.caller.user_id
-        if route := snapshot.routes.get(name):
-            if shares := route.open_to(user_id):
-                return route.legs(shares, session=self.session, is_ready=self._is_ready)
-            raise ModelNotFound(name)
-        entry = snapshot.model(name)
-        if entry is None or entry.only_by_route:
-            raise ModelNotFound(name)
-        return [Leg(model=name)]
 
     def _is_ready(self, model: str) -> bool:
         pool = self.runtime.poller.latest.pools.get(model)

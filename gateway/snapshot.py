@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -11,9 +11,10 @@ from django.conf import settings
 from django.db import connections
 
 from fleet.snapshot import FleetSnapshot, ModelEntry, read_fleet_snapshot
+from gateway.errors import ModelNotFound
 from gateway.keyring import Keyring, read_keyring
 from gateway.pool import Pool
-from gateway.routes import RouteEntry, read_routes
+from gateway.routes import Leg, RouteEntry, read_routes
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,17 @@ class Snapshot:
 
     def model(self, name: str) -> ModelEntry | None:
         return self.fleet.models.get(name)
+
+    def legs(self, name: str, *, user_id: int | None, session: str, is_ready: Callable[[str], bool]) -> Sequence[Leg]:
+        """Which models stand for the name, for that caller: see RouteEntry.legs. Raises ModelNotFound."""
+        if route := self.routes.get(name):
+            if shares := route.open_to(user_id):
+                return route.legs(shares, session=session, is_ready=is_ready)
+            raise ModelNotFound(name)
+        entry = self.model(name)
+        if entry is None or entry.only_by_route:
+            raise ModelNotFound(name)
+        return [Leg(model=name)]
 
 
 def read_snapshot() -> Snapshot:

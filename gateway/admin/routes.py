@@ -1,20 +1,24 @@
 """Routes in admin: names of one's own, with those who answer for them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from fleet.models import LanguageModel
+from gateway.admin.route_test import show_route_test
 from gateway.models import FailureClass, Route, RouteFallback, RouteTarget
 
 _CHECKED = "checked_targets"
@@ -94,9 +98,20 @@ class RouteAdmin(ModelAdmin):
     search_fields = ("name", "description", "targets__model__name")
     fields = ("name", "description")
     inlines = (TargetInline, FallbackInline)
+    actions_list: ClassVar = ["test_name"]
+    actions_detail: ClassVar = ["test_route"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         return super().get_queryset(request).prefetch_related("targets__model", "fallbacks__model")
+
+    @action(description=_("Test a name"), permissions=["view"], icon="troubleshoot")
+    def test_name(self, request: HttpRequest) -> HttpResponse:
+        return show_route_test(request, {**self.admin_site.each_context(request), "opts": self.opts})
+
+    @action(description=_("Test this route"), permissions=["view"], icon="troubleshoot")
+    def test_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        name = Route.objects.values_list("name", flat=True).get(pk=object_id)
+        return redirect(f"{reverse('admin:gateway_route_test_name')}?{urlencode({'name': name})}")
 
     @display(description=_("answered by"))
     def answered_by(self, route: Route) -> str:
