@@ -46,7 +46,7 @@ def test_a_session_stays_with_one_replica(gateway, key, fakes, body, headers):
 
 def test_sessions_spread(gateway, key, fakes):
     choose(BalancingPolicy.SESSION_AFFINITY, gateway)
-    for number in range(24):
+    for number in range(16):
         post(gateway, key, "/chat/completions", GOOD | {"user": str(number)})
     assert all(fake.bodies for fake in fakes)
 
