@@ -5,7 +5,7 @@ workers to the one with the best score: fewest of its deployment, then the least
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Why(TextChoices):
     MAINTENANCE = "maintenance", _("under maintenance")
     CORDONED = "cordoned", _("cordoned")
     PINNED_ELSEWHERE = "pinned_elsewhere", _("the deployment is pinned to other workers")
+    ENGINE = "engine", _("engine")
     LABELS = "labels", _("labels")
     DEVICE = "device", _("device")
     MEMORY = "memory", _("memory")
@@ -75,6 +76,8 @@ class Site:
     must_empty: bool = False
     """An administrator wants nothing to be left on it, even what nobody else can take."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    engines: Collection[str] = ()
+    """What it can run; empty: it does not tell."""
     devices: Sequence[DeviceMemory] = ()
     load: float = 0.0
     """Requests running and waiting there, as a share of what its replicas take at a time."""
@@ -148,7 +151,8 @@ class Prospects:
         """Why this worker may not take a replica of this deployment now; None if it may."""
         if deployment.pinned_to and site.worker_id not in deployment.pinned_to:
             return Refusal(Why.PINNED_ELSEWHERE, str(Why.PINNED_ELSEWHERE.label))
-        return site.refusal or _lacks_labels(deployment, site) or self._lacks_memory(deployment, site)
+        lacks = _lacks_engine(deployment, site) or _lacks_labels(deployment, site)
+        return site.refusal or lacks or self._lacks_memory(deployment, site)
 
     def would_fit_instead(self, deployment: Wanted, worker_id: str) -> bool:
         """Whether only memory keeps it from this worker, and so little that unloading another replica may help."""
@@ -204,6 +208,15 @@ def fill(
 
 def _is_replaced(replica_id: str, vacancy: Vacancy) -> bool:
     return vacancy.replaces is not None and vacancy.replaces.replica_id == replica_id
+
+
+def _lacks_engine(deployment: Wanted, site: Site) -> Refusal | None:
+    engine = deployment.spec.get("engine")
+    if not site.engines or engine in site.engines:
+        return None
+    if engine == "command":
+        return Refusal(Why.ENGINE, gettext("runs no commands: its operator can allow them with --allow-code yes"))
+    return Refusal(Why.ENGINE, gettext("has no %(engine)s: install it there") % {"engine": engine})
 
 
 def _lacks_labels(deployment: Wanted, site: Site) -> Refusal | None:

@@ -95,6 +95,7 @@ def _site(worker: Worker, replicas: Sequence[Replica]) -> Site:
         is_up=worker.state is WorkerState.ALIVE,
         must_empty=worker.drain_requested_at is not None,
         labels=worker.labels,
+        engines=frozenset(worker.hardware.get("engines", ())),
         devices=device_memories(worker),
         load=_load(replicas),
     )

@@ -154,6 +154,26 @@ def test_a_replica_goes_only_where_all_its_labels_are():
     assert where(plan([wanted(selector={"gpu": "h100", "zone": "x"})], sites, [])) == ["b"]
 
 
+def test_a_replica_goes_only_where_its_engine_is_installed():
+    sites = [site("a", engines={"echo"}), site("b", engines={"echo", "vllm"})]
+    assert where(plan([wanted(engine="vllm", num_replicas=2)], sites, [])) == ["b", "b"]
+
+
+def test_a_worker_that_does_not_tell_its_engines_may_have_any():
+    assert where(plan([wanted(engine="vllm")], [site("a")], [])) == ["a"]
+
+
+def test_an_engine_that_a_worker_lacks_is_named_with_the_remedy():
+    assert told(plan([wanted(engine="vllm")], [site("a", engines={"echo"})], [])) == [
+        "A: has no vllm: install it there"
+    ]
+
+
+def test_a_worker_that_runs_no_commands_says_who_can_change_that():
+    todo = plan([wanted(engine="command")], [site("a", engines={"echo"})], [])
+    assert "--allow-code yes" in told(todo)[0]
+
+
 def test_labels_that_a_worker_lacks_are_named():
     sites = [site("a", labels={"zone": "y"}), site("b", labels={"zone": "x"})]
     todo = plan([wanted(selector={"gpu": "h100", "zone": "x"})], sites, [])
