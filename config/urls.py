@@ -11,5 +11,6 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("chat.urls")),
     path("", include("fleet.api.urls")),
+    path("", include("fleet.api.management.urls")),
     path("", include("gateway.urls")),
 ]

@@ -4,8 +4,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from gateway.models import APIKey
+from gateway.models import APIKey, KeyScope
 from protocol.tokens import hash_token
 
 
@@ -17,6 +18,7 @@ class Caller:
     user_name: str
     key_id: int | None
     key_name: str
+    scopes: frozenset[str] = frozenset({KeyScope.INFERENCE.value})
 
     @property
     def is_authenticated(self) -> bool:
@@ -50,12 +52,13 @@ class Keyring:
 def read_keyring() -> Keyring:
     """The keys that are usable now: one query."""
     rows = APIKey.objects.usable().values_list(
-        "key_hash", "expires_at", "owner_id", "owner__username", "pk", "name", named=False
+        "key_hash", "expires_at", "scopes", "owner_id", "owner__username", "pk", "name", named=False
     )
     return Keyring({row[0]: _entry(*row[1:]) for row in rows.order_by()})
 
 
-def _entry(expires_at: datetime | None, *owner_and_key: object) -> KeyringEntry:
+def _entry(expires_at: datetime | None, scopes: list[str], *owner_and_key: object) -> KeyringEntry:
     names = ("user_id", "user_name", "key_id", "key_name")
-    caller = Caller(**dict(zip(names, owner_and_key, strict=True)))  # type: ignore[arg-type]
+    fields: dict[str, Any] = dict(zip(names, owner_and_key, strict=True))
+    caller = Caller(**fields, scopes=frozenset(scopes))
     return KeyringEntry(caller=caller, expires_at=expires_at.timestamp() if expires_at else None)

@@ -13,12 +13,13 @@ from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from fleet.admin.live import DeletedOnlyAlong, badge, leave_dialog
 from gateway.issued import show_issued_key
 from gateway.issuing import issue_key, revoke_key
-from gateway.models import APIKey
+from gateway.models import APIKey, KeyScope
+from gateway.models.api_key import inference_only
 
 DAYS = [(30, _("30 days")), (90, _("90 days")), (365, _("1 year")), (0, _("no limit"))]
 
@@ -28,9 +29,17 @@ class IssueKeyForm(forms.ModelForm):
         label=_("valid for"), choices=DAYS, coerce=int, initial=90, widget=UnfoldAdminSelectWidget
     )
 
+    scopes = forms.MultipleChoiceField(
+        label=_("good for"),
+        choices=KeyScope,
+        initial=inference_only,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("A key that manages the fleet may do what its owner may do in this admin."),
+    )
+
     class Meta:
         model = APIKey
-        fields = ("name", "owner")
+        fields = ("name", "owner", "scopes")
         help_texts: ClassVar = {
             "name": _("Which program uses it, such as “nightly report”."),
             "owner": _("Whose usage it counts as."),
@@ -45,9 +54,9 @@ class APIKeyAdmin(DeletedOnlyAlong):
     list_filter = (("owner", admin.RelatedOnlyFieldListFilter), ("revoked_at", admin.EmptyFieldListFilter))
     list_select_related = ("owner",)
     search_fields = ("name", "hint", "owner__username")
-    add_fieldsets = ((None, {"fields": ("name", "owner", "valid_for")}),)
-    fields = ("name", "hint", "owner", "state", "expires_at", "created_at", "revoked_at")
-    readonly_fields = ("hint", "owner", "state", "created_at", "revoked_at")
+    add_fieldsets = ((None, {"fields": ("name", "owner", "scopes", "valid_for")}),)
+    fields = ("name", "hint", "owner", "good_for", "state", "expires_at", "created_at", "revoked_at")
+    readonly_fields = ("hint", "owner", "good_for", "state", "created_at", "revoked_at")
     actions_detail: ClassVar = ["revoke"]
     actions_row: ClassVar = ["revoke"]
 
@@ -58,6 +67,10 @@ class APIKeyAdmin(DeletedOnlyAlong):
         if key.is_expired:
             return badge(pgettext("key", "expired"), "warning")
         return badge(pgettext("key", "usable"), "success")
+
+    @display(description=_("good for"))
+    def good_for(self, key: APIKey) -> str:
+        return ", ".join(str(KeyScope(scope).label) for scope in key.scopes)
 
     @action(
         description=_("Revoke"),
@@ -93,7 +106,8 @@ class APIKeyAdmin(DeletedOnlyAlong):
             super().save_model(request, obj, form, change)
             return
         days = form.cleaned_data["valid_for"]
-        key, text = issue_key(obj.owner, obj.name, now() + timedelta(days=days) if days else None)
+        expires_at = now() + timedelta(days=days) if days else None
+        key, text = issue_key(obj.owner, obj.name, expires_at, scopes=form.cleaned_data["scopes"])
         # The text is for response_add, on this object only: it is written nowhere.
         vars(obj).update(vars(key), issued_secret=text)
 

@@ -3,8 +3,9 @@
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from gateway.errors import InvalidAPIKey, NotReady
+from gateway.errors import InvalidAPIKey, NotReady, PermissionDenied
 from gateway.keyring import Caller
+from gateway.models import KeyScope
 from gateway.runtime import current
 from protocol.tokens import TokenKind, is_well_formed
 
@@ -13,7 +14,7 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer sk-flt-...`"""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """Raises InvalidAPIKey, also where there is no key; NotReady before any key is known."""
+        """Raises InvalidAPIKey, also where there is no key; PermissionDenied; NotReady before any key is known."""
         secret = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
         if not secret:
             raise InvalidAPIKey("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
@@ -23,6 +24,8 @@ class BearerAuthentication(BaseAuthentication):
         caller = poller.latest.keyring.caller(secret)
         if caller is None:
             raise InvalidAPIKey("The API key is unknown, expired or revoked. Ask your administrator for a new one.")
+        if KeyScope.INFERENCE not in caller.scopes:
+            raise PermissionDenied("This API key is not for calling models. Use one that is, or ask for it.")
         return caller, None
 
     def authenticate_header(self, request: Request) -> str:

@@ -9,6 +9,17 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 
+class KeyScope(models.TextChoices):
+    """What a key is good for."""
+
+    INFERENCE = "inference", _("call models")
+    FLEET = "fleet", _("manage the fleet")
+
+
+def inference_only() -> list[str]:
+    return [KeyScope.INFERENCE.value]
+
+
 class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def usable(self) -> "APIKeyQuerySet":
         """Neither revoked nor expired, and the owner may sign in."""
@@ -24,6 +35,7 @@ class APIKey(models.Model):
     )
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(_("key"), max_length=40, editable=False)
+    scopes = models.JSONField(_("good for"), default=inference_only)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True, help_text=_("Empty: never."))
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)

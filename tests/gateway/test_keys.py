@@ -9,9 +9,9 @@ from django.utils.timezone import now
 from gateway import runtime
 from gateway.issuing import issue_key, revoke_key
 from gateway.keyring import read_keyring
-from gateway.models import APIKey
+from gateway.models import APIKey, KeyScope
 from protocol.tokens import TokenKind, make_token
-from tests.gateway.conftest import wait_until
+from tests.gateway.conftest import HELLO, post, wait_until
 
 
 @pytest.fixture
@@ -106,3 +106,10 @@ def test_keys_stay_in_force_while_the_database_is_away(gateway, call, key, monke
     monkeypatch.setattr(runtime.current().poller, "refresh", fail)
     wait_until(lambda: len(failures) > 1)
     assert call(key) == ["fake-1"]
+
+
+def test_a_key_that_manages_the_fleet_does_not_call_models(gateway, user):
+    _, text = issue_key(user, "terraform", scopes=[KeyScope.FLEET])
+    gateway.refresh()
+    refused = post(gateway, text, "/chat/completions", {"model": "fake-1", "messages": HELLO})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")

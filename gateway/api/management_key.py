@@ -1,0 +1,29 @@
+"""Keys that manage the fleet. Not on the hot path, so the database itself is asked."""
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.request import Request
+
+from accounts.models import User
+from gateway.api.authentication import bearer_token
+from gateway.models import APIKey, KeyScope
+from protocol.tokens import hash_token
+
+
+class ManagementKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer sk-flt-...`: the caller is the key's owner."""
+
+    def authenticate(self, request: Request) -> tuple[User, APIKey] | None:
+        """None without a key: perhaps there is a session. Raises AuthenticationFailed, PermissionDenied."""
+        secret = bearer_token(request.headers.get("Authorization", ""))
+        if not secret:
+            return None
+        key = APIKey.objects.usable().select_related("owner").filter(key_hash=hash_token(secret)).first()
+        if key is None:
+            raise AuthenticationFailed("The API key is unknown, expired or revoked.")
+        if KeyScope.FLEET not in key.scopes:
+            raise PermissionDenied("This API key does not manage the fleet. Issue one in the admin that does.")
+        return key.owner, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
