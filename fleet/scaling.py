@@ -66,6 +66,8 @@ def stop_one(replica: Replica) -> bool:
 
 def _give_up_slot(replica: Replica, *, last: int) -> bool:
     """The holder of the last slot moves into this one's, so that what is left are the slots 0 to n-1 again."""
+    # The reconciler waits its turn: it must not fill the slot that is vacant for a moment.
+    Deployment.objects.locked().get(pk=replica.deployment_id)
     mine = Replica.objects.desired().filter(pk=replica.pk, slot=replica.slot)
     if not mine.update(slot=_SET_ASIDE):
         return False
