@@ -5,12 +5,14 @@ import re
 
 from protocol.tokens import TOKEN_PATTERN
 
+_FOREIGN_KEY = re.compile(r"\b(?:sk-|gsk_|AIza)[0-9A-Za-z_-]{16,}")
+"""What the keys of most providers look like."""
 _BEARER = re.compile(r"(?i)(bearer|basic)\s+[^\s'\",;]+")
 
 
 def redact(text: str) -> str:
-    """The text with every token of ours and every Authorization value replaced."""
-    return _BEARER.sub(r"\1 [redacted]", TOKEN_PATTERN.sub("[redacted]", text))
+    """The text with every token of ours, every provider's key and every Authorization value replaced."""
+    return _BEARER.sub(r"\1 [redacted]", _FOREIGN_KEY.sub("[redacted]", TOKEN_PATTERN.sub("[redacted]", text)))
 
 
 class RedactSecrets(logging.Filter):

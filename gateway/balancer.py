@@ -17,6 +17,7 @@ from fleet.snapshot import RoutableReplica
 from gateway.breaker import Breaker
 from gateway.policies import POLICIES, Fits, Policy, Situation
 from gateway.pool import Pool
+from gateway.throttle import Throttle
 
 _T = TypeVar("_T")
 _MAX_REMEMBERED = 10_000
@@ -41,6 +42,7 @@ class LeftOut(StrEnum):
     """Why a ready replica is not asked."""
 
     SILENT = "silent"
+    AT_ITS_LIMIT = "at_its_limit"
     UNABLE = "unable"
     UNREACHABLE = "unreachable"
     FAILING = "failing"
@@ -60,6 +62,7 @@ class Balancer:
 
     in_flight: Counter[str] = field(default_factory=Counter)
     breaker: Breaker = field(default_factory=Breaker)
+    throttle: Throttle = field(default_factory=Throttle)
     in_flight_by_model: Counter[str] = field(default_factory=Counter)
     _endings: dict[str, deque[datetime]] = field(default_factory=dict)
     """When our last requests there ended."""
@@ -89,7 +92,9 @@ class Balancer:
     def why_not(self, replica: RoutableReplica, wanted: Wanted) -> LeftOut | None:
         """What keeps a replica from being asked."""
         if not self._can_answer(wanted, ())(replica):
-            is_silent = replica.observed_at < now() - settings.SILENT_AFTER
+            if not self.throttle.allows(replica, time.monotonic()):
+                return LeftOut.AT_ITS_LIMIT
+            is_silent = replica.hosted is None and replica.observed_at < now() - settings.SILENT_AFTER
             return LeftOut.SILENT if is_silent else LeftOut.UNABLE
         if self.breaker.allows(replica, time.monotonic()):
             return None
@@ -103,6 +108,7 @@ class Balancer:
         """A request goes there; whether it is on trial: see Breaker."""
         self.in_flight[replica.replica_id] += 1
         self.in_flight_by_model[replica.model] += 1
+        self.throttle.sent(replica)
         return self.breaker.begin(replica, time.monotonic())
 
     def give_back(self, replica: RoutableReplica) -> None:
@@ -186,16 +192,18 @@ class Balancer:
         return lambda replica: can_answer(replica) and not breaker.is_unreachable(replica)
 
     def _can_answer(self, wanted: Wanted, tried: Collection[str]) -> Fits:
-        """Heard of lately, able and not tried.
+        """Heard of lately, able, not tried and, if a provider's, within its limits.
 
         By the clock, so that silence counts even while the database cannot be read.
         """
         oldest, capability, one_of = now() - settings.SILENT_AFTER, wanted.capability, wanted.one_of
+        throttle, clock_s = self.throttle, time.monotonic()
         return lambda replica: (
             (replica.observed_at >= oldest or replica.hosted is not None)
             and capability in replica.capabilities
             and (not one_of or not one_of.isdisjoint(replica.capabilities))
             and replica.replica_id not in tried
+            and throttle.allows(replica, clock_s)
         )
 
 

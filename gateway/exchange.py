@@ -110,6 +110,7 @@ class Exchange:
         if not self._is_open:
             return
         self._is_open = False
+        self._runtime.balancer.throttle.used(self._replica, self._meter.num_tokens)
         if self._reply:
             self._reply.close()
         self._runtime.balancer.give_back(self._replica)

@@ -20,6 +20,8 @@ _OURS_TO_MEND = frozenset({401, 402, 403})
 _ABOUT_THE_REQUEST = frozenset({400, 404, 409, 413, 415, 422})
 _FULL = frozenset({429, 503, 529})
 _OUT_OF_MONEY = "insufficient_quota"
+_TOO_LONG = "prompt is too long"
+"""Anthropic's words, which has no code for it; fallbacks of routes look at the code."""
 
 
 class ProviderReply(Reply):
@@ -79,7 +81,7 @@ def _status(status: int, error: dict[str, Any]) -> int:
 
 def _for_the_caller(status: int, error: dict[str, Any]) -> dict[str, Any]:
     if status not in (429, 503):
-        return error
+        return error | ({"code": "context_length_exceeded"} if error["message"].startswith(_TOO_LONG) else {})
     # Theirs speaks of our account.
     code = "rate_limit_exceeded" if status == 429 else "overloaded"
     return {"message": "The model's provider takes no more requests just now.", "type": "server_error", "code": code}

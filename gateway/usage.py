@@ -124,6 +124,12 @@ class Meter:
             duration_ms=_milliseconds(self.started_at_s, time.perf_counter()) or 0.0,
         )
 
+    @property
+    def num_tokens(self) -> int:
+        """Of prompt and answer, as far as is known now."""
+        counts = self._counted()[1]
+        return counts.prompt_tokens + counts.completion_tokens
+
     def _counted(self) -> tuple[CountSource, TokenCounts]:
         if self.counts is not None:
             return CountSource.ENGINE if self.counts_are_exact else CountSource.ESTIMATED, self.counts

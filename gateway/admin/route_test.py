@@ -20,6 +20,7 @@ from gateway.runtime import NotStarted
 
 LEFT_OUT = {
     LeftOut.SILENT: _("its worker is silent"),
+    LeftOut.AT_ITS_LIMIT: _("its provider's limits are reached"),
     LeftOut.UNABLE: _("it cannot do this"),
     LeftOut.UNREACHABLE: _("it cannot be reached; a probe looks after it"),
     LeftOut.FAILING: _("it failed again and again; one request at a time is on trial"),

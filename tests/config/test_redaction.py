@@ -1,5 +1,7 @@
 import logging
 
+import pytest
+
 from config.redaction import RedactSecrets, redact
 from protocol.tokens import TokenKind, make_token
 
@@ -11,6 +13,13 @@ def test_every_kind_of_token_is_taken_out_of_a_text():
 
 def test_an_authorization_value_is_taken_out_whoever_made_it():
     assert redact("Authorization: Bearer hf_abc123") == "Authorization: Bearer [redacted]"
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-proj-abcDEF_0123456789-xyz", "sk-ant-api03-0123456789abcdef", "AIzaSy0123456789abcdefghij"]
+)
+def test_a_providers_key_is_taken_out(key):
+    assert redact(f"x-api-key: {key}!") == "x-api-key: [redacted]!"
 
 
 def test_a_log_line_keeps_its_words_and_loses_its_secret():

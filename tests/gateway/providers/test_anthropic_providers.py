@@ -112,8 +112,9 @@ def test_only_chats_are_asked_of_it(gateway, key, server):
 
 def test_its_own_words_about_the_request_are_passed_on(client, server):
     server.fault = lambda: error(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum")
-    with pytest.raises(openai.BadRequestError, match="prompt is too long"):
+    with pytest.raises(openai.BadRequestError, match="prompt is too long") as refused:
         client.chat.completions.create(**ASKED)
+    assert refused.value.code == "context_length_exceeded"
 
 
 @pytest.mark.parametrize(("status", "seen"), [(401, 502), (403, 502), (429, 429), (500, 502), (529, 503)])
