@@ -74,6 +74,12 @@ def test_its_page_shows_the_machine_but_no_secret(admin_client: Client, make_wor
     assert ("rack-4" in page, "canary" in page, worker.credential_hash in page) == (True, False, False)
 
 
+def test_its_page_shows_which_engines_it_has(admin_client: Client, make_worker):
+    worker = make_worker(hardware={"engines": {"echo": "", "vllm": "0.11.0"}})
+    page = admin_client.get(reverse("admin:fleet_worker_change", args=[worker.pk])).content.decode()
+    assert "vllm 0.11.0" in page
+
+
 def test_staff_without_the_permission_may_not(client: Client, worker, django_user_model):
     client.force_login(django_user_model.objects.create_user("maria", is_staff=True))
     assert act(client, worker, "revoke").status_code == 403
