@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from fleet.models import ProbeFailure, WorkerState
+from fleet.models import ProbeFailure, RollbackCause, RolloutPhase, WorkerState
 from fleet.overview import LOST, UNPLACED, DeploymentView, Overview, WorkerView
 from protocol.control import ReplicaPhase
 
 LITTLE_DISK_BYTES = 1024**3
 _MAX_TOLD = 5
+_NEWS_FOR = timedelta(days=1)
+"""So long a version that was rolled back asks for attention; the deployment's page remembers it longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,50 @@ def _deployments(overview: Overview) -> Iterator[Finding]:
         is_coming = deployment.phase in (ReplicaPhase.LOADING, ReplicaPhase.PENDING, LOST)
         if is_short and (deployment.refusals or not is_coming):
             yield _short(deployment, overview)
+        if _was_taken_back(deployment):
+            yield _taken_back(deployment)
+
+
+def _was_taken_back(deployment: DeploymentView) -> bool:
+    """By itself, as the last thing that happened, and not long ago: an administrator knows what they decided."""
+    last = deployment.rollouts[0] if deployment.rollouts else None
+    if last is None or last.ended_at is None or last.phase is not RolloutPhase.ROLLED_BACK:
+        return False
+    return last.cause != RollbackCause.ADMINISTRATOR and now() - last.ended_at < _NEWS_FOR
+
+
+def _taken_back(deployment: DeploymentView) -> Finding:
+    last = deployment.rollouts[0]
+    return Finding(
+        tone="warning",
+        title=_("%(model)s: its new version was rolled back") % {"model": deployment.model},
+        cause=_("Revision %(number)d: %(why)s The version before is wanted again. Mend the cause, then try again.")
+        % {"number": last.revision, "why": _sentence(last.why)},
+        action=_("Open the deployment"),
+        url=reverse("admin:fleet_deployment_change", args=[deployment.deployment_id]),
+        since=last.ended_at,
+    )
+
+
+def progress(deployment: DeploymentView) -> str:
+    """What the rollout that runs is waiting for, in a sentence; empty when none does."""
+    if deployment.rollout is None:
+        return ""
+    new = [replica for replica in deployment.replicas if not replica.is_outdated]
+    failed = next((replica for replica in new if replica.phase == ReplicaPhase.FAILED), None)
+    coming = next((one for one in new if one.phase in (ReplicaPhase.LOADING, ReplicaPhase.PENDING)), None)
+    if failed:
+        return _("The new replica on %(worker)s failed and is tried once more: %(error)s") % {
+            "worker": failed.worker_name,
+            "error": _sentence(failed.error),
+        }
+    if coming:
+        return _("The new replica on %(worker)s is loading.") % {"worker": coming.worker_name}
+    if deployment.refusals:
+        return _("It waits for a place (%(reasons)s).") % {"reasons": told(deployment.refusals)}
+    return _("The new version answers requests, and takes over when it has done so well for %(seconds)g s.") % {
+        "seconds": settings.ROLLOUT_PROVING.total_seconds()
+    }
 
 
 def _providers(overview: Overview) -> Iterator[Finding]:

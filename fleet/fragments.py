@@ -12,8 +12,9 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
 
-from fleet.attention import findings, shortfall
-from fleet.overview import Badge, DeploymentView, Overview, ReplicaView, WorkerView, read_overview
+from fleet.attention import findings, progress, shortfall
+from fleet.badges import Badge
+from fleet.overview import DeploymentView, Overview, ReplicaView, WorkerView, read_overview
 from fleet.provider_overview import ProviderView
 from fleet.timeline import read_timeline
 
@@ -103,7 +104,8 @@ def _worker_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
 
 def _deployment_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
     for deployment in overview.deployments:
-        context = {"deployment": deployment, "why": shortfall(deployment, overview)}
+        why, progressing = shortfall(deployment, overview), progress(deployment)
+        context = {"deployment": deployment, "why": why, "progress": progressing}
         yield f"deployment:{deployment.deployment_id}", Fragment("fleet/_deployment.html", context)
         yield f"deployment-badge:{deployment.deployment_id}", deployment_badge(deployment)
     yield "deployment-list", _listing(str(deployment.deployment_id) for deployment in overview.deployments)

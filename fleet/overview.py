@@ -7,12 +7,14 @@ from datetime import datetime
 
 from django.utils.translation import pgettext
 
+from fleet.badges import Badge
 from fleet.labels import format_labels
 from fleet.models import Deployment, JoinToken, Replica, Rollout, Worker, WorkerState
 from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement_input import placed_from, sites_from, wanted_from
 from fleet.provider_overview import ProviderView, read_providers
-from fleet.rollout import plan
+from fleet.rollout import Plan, plan
+from fleet.rollout_view import RolloutView, rollout_views
 from protocol.control import ReplicaPhase
 
 LOST = "lost"
@@ -34,22 +36,15 @@ _TONES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Badge:
-    """A state in one word. `tone` is a colour's meaning: success, info, warning, danger or neutral."""
-
-    text: str
-    tone: str
-    progress: int | None = None
-    """Percent, while something loads."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaView:
     replica_id: str
     deployment_id: int
     model: str
     worker_id: str
     worker_name: str
+    slot: int
+    is_outdated: bool
+    """Of a version that is being replaced."""
     phase: str
     """A ReplicaPhase, or LOST."""
     progress: float
@@ -120,10 +115,18 @@ class DeploymentView:
     replicas: tuple[ReplicaView, ...]
     refusals: tuple[tuple[str, str], ...] = ()
     """(worker, reason) of each worker that could not take the replica that has no place."""
+    rollouts: tuple[RolloutView, ...] = ()
+    """The last few, newest first."""
 
     @property
     def num_ready(self) -> int:
-        return sum(replica.phase == ReplicaPhase.READY for replica in self.replicas)
+        """Those beyond what is wanted, while old and new ones answer, do not count."""
+        return min(self.num_wanted, sum(replica.phase == ReplicaPhase.READY for replica in self.replicas))
+
+    @property
+    def rollout(self) -> RolloutView | None:
+        """The one by which its replicas are being replaced."""
+        return next((rollout for rollout in self.rollouts if rollout.is_replacing), None)
 
     @property
     def phase(self) -> str:
@@ -211,7 +214,11 @@ def read_overview() -> Overview:
         by_deployment[replica.deployment_id].append(replica)
     deployments = list(Deployment.objects.select_related("model").prefetch_related("pins"))
     workers = list(Worker.objects.without_secrets())
-    refusals = _refusals(deployments, workers, rows)
+    rollouts = list(Rollout.objects.recent().select_related("started_by"))
+    running = {rollout.deployment_id: rollout for rollout in rollouts if rollout.is_running}
+    history = rollout_views(rollouts)
+    todo = plan(wanted_from(deployments, rows, running), sites_from(workers, rows), placed_from(rows))
+    refusals = _refusals(todo)
     names = {worker.pk: worker.name for worker in workers}
     return Overview(
         workers=tuple(worker_view(worker, by_worker[str(worker.pk)]) for worker in workers),
@@ -221,6 +228,7 @@ def read_overview() -> Overview:
                 by_deployment[deployment.pk],
                 pinned_workers=[names[pin.worker_id] for pin in deployment.pins.all() if pin.worker_id in names],
                 refusals=refusals.get(deployment.pk, ()),
+                rollouts=history.get(deployment.pk, ()),
             )
             for deployment in deployments
         ),
@@ -230,12 +238,8 @@ def read_overview() -> Overview:
     )
 
 
-def _refusals(
-    deployments: Sequence[Deployment], workers: Sequence[Worker], replicas: Sequence[Replica]
-) -> Mapping[int, Sequence[tuple[str, str]]]:
+def _refusals(todo: Plan) -> Mapping[int, Sequence[tuple[str, str]]]:
     """By deployment that has a replica without a place: each worker's name, and why it is not there."""
-    rollouts = {rollout.deployment_id: rollout for rollout in Rollout.objects.running()}
-    todo = plan(wanted_from(deployments, replicas, rollouts), sites_from(workers, replicas), placed_from(replicas))
     return {
         unplaced.deployment.deployment_id: [(name, refusal.text) for name, refusal in unplaced.refusals]
         for unplaced in todo.unplaced
@@ -263,6 +267,8 @@ def replica_view(replica: Replica) -> ReplicaView:
         model=replica.deployment.model.name,
         worker_id=str(replica.worker_id),
         worker_name=replica.worker.name,
+        slot=replica.slot,
+        is_outdated=replica.spec != replica.deployment.spec,
         phase=replica.phase if is_vouched_for else LOST,
         progress=replica.progress,
         error=replica.error,
@@ -299,6 +305,7 @@ def deployment_view(
     *,
     pinned_workers: Iterable[str] = (),
     refusals: Iterable[tuple[str, str]] = (),
+    rollouts: Iterable[RolloutView] = (),
 ) -> DeploymentView:
     return DeploymentView(
         deployment_id=deployment.pk,
@@ -308,6 +315,7 @@ def deployment_view(
         num_wanted=deployment.num_wanted,
         pinned_workers=tuple(pinned_workers),
         is_stopped=deployment.is_stopped,
-        replicas=tuple(replicas),
+        replicas=tuple(sorted(replicas, key=lambda replica: replica.slot)),
         refusals=tuple(refusals),
+        rollouts=tuple(rollouts),
     )

@@ -7,9 +7,6 @@ changed them and by whichever door, so that none can be forgotten.
 import logging
 from collections.abc import Iterable
 
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import transaction
-
 from fleet.models import Deployment, RollbackCause, Rollout, RolloutPhase
 
 logger = logging.getLogger(__name__)
@@ -47,30 +44,6 @@ def complete(rollout: Rollout) -> bool:
         phase=RolloutPhase.PAST
     )
     return rollout.leave(RolloutPhase.IN_FORCE)
-
-
-@transaction.atomic
-def return_to_previous(deployment_id: int, by: AbstractBaseUser) -> bool:
-    """Go back by one version: give up the rollout that runs, or undo the one in force. False: there is none to undo."""
-    deployment = Deployment.objects.locked().get(pk=deployment_id)
-    rollout = Rollout.objects.current().filter(deployment=deployment).order_by("-revision").first()
-    if rollout is None or rollout.previous_spec is None:
-        return False
-    if rollout.is_running:
-        return roll_back(deployment, rollout, RollbackCause.ADMINISTRATOR, str(by))
-    deployment.restore(rollout.previous_spec, by=by)
-    return True
-
-
-@transaction.atomic
-def retry(deployment_id: int, by: AbstractBaseUser) -> bool:
-    """Roll out once more what was rolled back last. False: nothing was, or something else is under way since."""
-    deployment = Deployment.objects.locked().get(pk=deployment_id)
-    latest = Rollout.objects.filter(deployment=deployment).order_by("-revision").first()
-    if latest is None or latest.phase != RolloutPhase.ROLLED_BACK:
-        return False
-    deployment.restore(latest.spec, by=by)
-    return True
 
 
 def _followed(deployment: Deployment, running: Rollout | None, in_force: Rollout | None) -> Rollout | None:

@@ -97,7 +97,7 @@ def _routable(row: Replica, worker: Worker) -> RoutableReplica:
         model=row.deployment.model.name,
         num_running=row.num_running,
         num_waiting=row.num_waiting,
-        max_concurrency=row.deployment.max_concurrency,
+        max_concurrency=row.spec["max_concurrency"],
         context_length=row.context_length,
         capabilities=frozenset(row.capabilities),
         observed_at=row.observed_at or row.created_at,

@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWid
 from fleet.admin.deployment_actions import DeploymentActions
 from fleet.admin.labels import LabelsField
 from fleet.admin.live import LiveModelAdmin, live_place
+from fleet.admin.rollout_actions import RolloutActions
 from fleet.attention import told
 from fleet.engine_options import source_help
 from fleet.fragments import deployment_badge
@@ -139,9 +140,10 @@ class DeploymentForm(forms.ModelForm):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(DeploymentActions, LiveModelAdmin):
+class DeploymentAdmin(RolloutActions, DeploymentActions, LiveModelAdmin):
     form = DeploymentForm
     live_kind = "deployment"
+    actions_detail: ClassVar = [*DeploymentActions.actions_detail, *RolloutActions.actions_detail]
     list_display = ("model", "live_state", "engine", "source", "device", "placed_on", "created_at")
     list_filter = ("model", "engine", "pinned_to")
     list_select_related = ("model",)

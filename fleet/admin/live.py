@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
+from fleet.badges import Badge
 from fleet.fragments import Fragment, read_fragments
-from fleet.overview import Badge
 
 
 class LiveModelAdmin(ModelAdmin):

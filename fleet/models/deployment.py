@@ -139,11 +139,11 @@ class Deployment(models.Model):
         """What an engine process is started with. A replica keeps its own copy; when the two differ, it is replaced."""
         return {name: getattr(self, name) for name in SPEC_FIELDS}
 
-    def restore(self, spec: Mapping[str, Any], *, by: AbstractBaseUser | None = None) -> None:
-        """Want what was wanted before: every field that a spec has."""
+    def restore(self, spec: Mapping[str, Any], *, by: AbstractBaseUser | None = None) -> bool:
+        """Want what was wanted before: every field that a spec has. False: the row has gone."""
         fields = {name: spec[name] for name in SPEC_FIELDS if name in spec}
-        Deployment.objects.filter(pk=self.pk).update(**fields, changed_by=by)
         vars(self).update(fields)
+        return Deployment.objects.filter(pk=self.pk).update(**fields, changed_by=by) == 1
 
 
 class Pin(models.Model):

@@ -4,13 +4,14 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from fleet.models.deployment import Deployment
 
 _LONGEST_DETAIL = 500
+_NUM_RECENT = 6
 
 
 class RolloutPhase(models.TextChoices):
@@ -43,6 +44,11 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
     def current(self) -> "RolloutQuerySet":
         """At most two of a deployment: the one that is in force, and the one on its way."""
         return self.filter(phase__in=(RolloutPhase.RUNNING, RolloutPhase.IN_FORCE))
+
+    def recent(self) -> "RolloutQuerySet":
+        """The last few of each deployment, newest first."""
+        newest = Rollout.objects.filter(deployment=OuterRef("deployment")).order_by("-revision").values("revision")[:1]
+        return self.filter(revision__gt=Subquery(newest) - _NUM_RECENT).order_by("deployment", "-revision")
 
     def begin(self, deployment: Deployment, previous: "Rollout | None") -> "Rollout":
         """To what the deployment says now; `previous` is what to go back to if it fails."""

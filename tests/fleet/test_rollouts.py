@@ -5,11 +5,16 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
 from django.utils.timezone import now
 
+from fleet.attention import findings, progress
+from fleet.errors import ActRefused
 from fleet.models import Deployment, Replica, RollbackCause, Rollout, RolloutPhase, Worker
+from fleet.overview import read_overview
 from fleet.reconciler import reconcile
-from fleet.revisions import retry, return_to_previous
+from fleet.undoing import retry, undo
 
 
 def observe(source: str, phase: str = "ready", **fields) -> None:
@@ -141,7 +146,7 @@ def test_a_change_that_is_taken_back_by_hand_leaves_the_old_replica_alone(deploy
 
 def test_an_administrator_can_give_a_rollout_up(deployment, boss):
     change(deployment, "new")
-    assert return_to_previous(deployment.pk, boss)
+    assert undo(deployment, boss)
     rollout = Rollout.objects.get(revision=2)
     assert (rollout.phase, rollout.cause, rollout.detail) == ("rolled_back", "administrator", "boss")
     assert wanted_source(deployment) == "old"
@@ -151,8 +156,7 @@ def test_an_administrator_can_undo_the_version_in_force(deployment, boss):
     change(deployment, "new")
     observe("new")
     reconcile()
-    assert return_to_previous(deployment.pk, boss)
-    reconcile()
+    assert undo(deployment, boss)
     assert history(deployment)[-1] == (3, RolloutPhase.RUNNING)
     assert wanted_source(deployment) == "old"
 
@@ -160,12 +164,84 @@ def test_an_administrator_can_undo_the_version_in_force(deployment, boss):
 def test_what_was_rolled_back_can_be_tried_again(deployment, boss):
     change(deployment, "new")
     observe("new", phase="failed", num_restarts=1)
-    assert retry(deployment.pk, boss)
-    reconcile()
+    assert retry(deployment, boss)
     assert history(deployment)[-1] == (3, RolloutPhase.RUNNING)
     assert wanted_source(deployment) == "new"
-    assert not retry(deployment.pk, boss)
+    with pytest.raises(ActRefused):
+        retry(deployment, boss)
 
 
 def test_the_first_version_cannot_be_undone(deployment, boss):
-    assert not return_to_previous(deployment.pk, boss)
+    with pytest.raises(ActRefused):
+        undo(deployment, boss)
+
+
+def page_of(client: Client, deployment: Deployment) -> str:
+    return client.get(reverse("admin:fleet_deployment_change", args=[deployment.pk])).content.decode()
+
+
+def test_the_page_shows_old_and_new_side_by_side_and_what_it_waits_for(deployment, admin_client):
+    change(deployment, "new")
+    observe("new", phase="loading")
+    page = page_of(admin_client, deployment)
+    assert "old version" in page
+    assert "The new replica on box-1 is loading." in page
+    assert "<del>old</del> → <ins>new</ins>" in page
+    assert "1 of 1 replicas ready" in page
+
+
+def test_the_page_says_why_a_version_was_taken_back(deployment, admin_client):
+    change(deployment, "new")
+    observe("new", phase="failed", num_restarts=1, error="no such file: new")
+    assert "no such file: new" in page_of(admin_client, deployment)
+
+
+def test_a_version_that_was_taken_back_by_itself_needs_attention_for_a_day(deployment, time_machine):
+    change(deployment, "new")
+    observe("new", phase="failed", num_restarts=1, error="no such file: new")
+    (finding,) = findings(read_overview())
+    assert finding.title == "echo-1: its new version was rolled back"
+    assert "no such file: new" in finding.cause
+    Rollout.objects.update(ended_at=now() - timedelta(days=2))
+    assert findings(read_overview()) == []
+
+
+def test_a_fleet_in_the_middle_of_a_rollout_needs_no_attention(deployment):
+    change(deployment, "new")
+    observe("new", phase="loading")
+    assert findings(read_overview()) == []
+
+
+def test_a_rollout_that_has_no_place_says_where_it_looked(deployment):
+    Worker.objects.update(cordoned=True)
+    change(deployment, "new")
+    (view,) = read_overview().deployments
+    assert progress(view) == "It waits for a place (box-1: cordoned)."
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_an_administrator_goes_back_with_one_click(deployment, admin_client, is_replaced):
+    change(deployment, "new")
+    if is_replaced:
+        observe("new")
+        reconcile()
+    admin_client.post(f"/admin/fleet/deployment/{deployment.pk}/roll_back/", {"_form_submitted": "on"})
+    assert wanted_source(deployment) == "old"
+
+
+def test_an_administrator_tries_again_with_one_click(deployment, admin_client):
+    change(deployment, "new")
+    observe("new", phase="failed", num_restarts=1)
+    admin_client.post(f"/admin/fleet/deployment/{deployment.pk}/try_again/", {"_form_submitted": "on"})
+    assert wanted_source(deployment) == "new"
+    assert Rollout.objects.get(revision=3).started_by.username == "admin"
+
+
+def test_only_what_makes_sense_is_offered(deployment, admin_client):
+    assert "roll_back" not in page_of(admin_client, deployment)
+    change(deployment, "new")
+    assert "roll_back" in page_of(admin_client, deployment)
+    observe("new", phase="failed", num_restarts=1)
+    page = page_of(admin_client, deployment)
+    assert "try_again" in page
+    assert "roll_back" not in page

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.models import Deployment, Replica, Rollout, RolloutPhase, Worker
+from fleet.models import Deployment, Replica, Rollout, RolloutPhase, Strategy, Worker
 from fleet.reconciler import reconcile
 from tests.journeys.load import failures, steady_load
 from tests.journeys.waiting import wait_until
@@ -64,6 +64,14 @@ def test_the_only_replica_is_replaced_beside_itself_without_a_lost_request(runni
         change(deployment, source="delay=0.01")
         wait_for_rollout(deployment, 2, RolloutPhase.IN_FORCE, web.log)
         wait_until(lambda: sources(deployment) == ["delay=0.01"], what="the old one is unloaded", log=web.log)
+    assert failures(callers) == []
+
+
+def test_in_place_one_replica_goes_at_a_time_while_the_other_answers(running, web, key):
+    deployment = running(2, strategy=Strategy.SWAP)
+    with steady_load(web, key) as callers:
+        change(deployment, source="delay=0.01")
+        wait_for_rollout(deployment, 2, RolloutPhase.IN_FORCE, web.log)
     assert failures(callers) == []
 
 
