@@ -23,6 +23,10 @@ _KNOWN = {
         _("The model is not ready."),
         _("No replica of it can answer just now: it may still be loading, or its worker is away. Try again shortly."),
     ),
+    "queue_full": Failure(_("The model is busy."), _("More requests wait for it than may. Try again in a moment.")),
+    "queue_timeout": Failure(
+        _("The wait was too long."), _("The model was busy for as long as a request may wait. Try again in a moment.")
+    ),
     "model_not_found": Failure(
         _("This model is no longer deployed."), _("Choose another model below, then ask again."), can_retry=False
     ),

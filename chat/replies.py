@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
+from accounts.models import User
 from chat.branches import Tree
 from chat.errors import AnswerRunning, NoModelChosen, NoSuchConversation, UnknownMessage
 from chat.models import Conversation, Message, MessagePhase, Role
@@ -100,7 +101,7 @@ def show_branch(user_id: int, message_id: UUID) -> Message:
 def own_conversation(user_id: int, conversation_id: UUID) -> Conversation:
     """Raises NoSuchConversation for a missing one and for somebody else's."""
     try:
-        return Conversation.objects.of(user_id).select_related("owner").get(pk=conversation_id)
+        return Conversation.objects.of(user_id).select_related("owner__team").get(pk=conversation_id)
     except Conversation.DoesNotExist as error:
         raise NoSuchConversation from error
 
@@ -141,7 +142,7 @@ def _may_follow(conversation: Conversation, parent_id: UUID | None) -> bool:
 def _own_answer(user_id: int, message_id: UUID) -> Message:
     own = Message.objects.filter(conversation__owner_id=user_id, role=Role.ASSISTANT)
     try:
-        return own.select_related("conversation__owner", "parent").get(pk=message_id)
+        return own.select_related("conversation__owner__team", "parent").get(pk=message_id)
     except Message.DoesNotExist as error:
         raise UnknownMessage from error
 
@@ -169,10 +170,12 @@ def _begin(conversation: Conversation, asked: Message, *, model: str, after: UUI
         after=after,
         model=model,
         history=_history(conversation, asked),
-        caller=Caller(
-            user_id=conversation.owner_id, user_name=conversation.owner.get_username(), key_id=None, key_name="chat"
-        ),
+        caller=_caller(conversation.owner),
     )
+
+
+def _caller(owner: User) -> Caller:
+    return Caller(user_id=owner.pk, user_name=owner.get_username(), key_id=None, key_name="chat", weight=owner.weight)
 
 
 def _history(conversation: Conversation, asked: Message) -> list[dict[str, str]]:

@@ -61,6 +61,7 @@ UNFOLD = {
                 "items": [
                     _menu(_("API keys"), "key", "admin:gateway_apikey_changelist"),
                     _menu(_("Users"), "person", "admin:accounts_user_changelist"),
+                    _menu(_("Teams"), "diversity_3", "admin:accounts_team_changelist"),
                     _menu(_("Groups"), "group", "admin:auth_group_changelist"),
                 ],
             },

@@ -219,6 +219,15 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 UPSTREAM_CONNECT_TIMEOUT = timedelta(seconds=env.float("UPSTREAM_CONNECT_TIMEOUT_S", default=3))
 UPSTREAM_READ_TIMEOUT = timedelta(seconds=env.float("UPSTREAM_READ_TIMEOUT_S", default=300))
 """How long an engine may stay silent in one request before it counts as failed."""
+QUEUE_LENGTH = env.int("QUEUE_LENGTH", default=2000)
+"""How many requests may wait for one model in one web process, where the model does not say."""
+QUEUE_WAIT = timedelta(seconds=env.float("QUEUE_WAIT_S", default=120))
+"""How long a request may wait, where the model does not say."""
+QUEUE_MAX_REQUESTS = env.int("QUEUE_MAX_REQUESTS", default=10_000)
+QUEUE_MAX_BYTES = env.int("QUEUE_MAX_BYTES", default=256 * 1024 * 1024)
+"""What may wait in one web process for all models together: so many requests, and so much of their bodies."""
+RETURN_WITHIN = timedelta(seconds=env.float("RETURN_WITHIN_S", default=10))
+"""How soon a worker that was there a moment ago is hoped to be back: so long its requests wait without any news."""
 USAGE_KEEP_DAYS = env.int("USAGE_KEEP_DAYS", default=400)
 """How long single usage records are kept; their sums by the hour stay."""
 

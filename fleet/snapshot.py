@@ -14,6 +14,8 @@ from fleet.models import BalancingPolicy, LanguageModel, ProviderModel, Replica,
 from fleet.provider_access import HostedModel, access_to
 from protocol.control import ReplicaPhase
 
+_ON_THEIR_WAY = (ReplicaPhase.PENDING, ReplicaPhase.LOADING)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutableReplica:
@@ -58,6 +60,11 @@ class ModelEntry:
     balancing_policy: BalancingPolicy
     only_by_route: bool
     """Callers may not name it."""
+    is_expected: bool
+    """A replica is on its way: wanted, and loading or about to on a worker that is there."""
+    max_concurrency: int | None
+    max_queue_length: int | None
+    max_queue_wait_s: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +78,15 @@ class FleetSnapshot:
 def read_fleet_snapshot() -> FleetSnapshot:
     """The fleet at this moment. Workers that are silent, draining or revoked are left out with all they run."""
     workers = {worker.pk: worker for worker in Worker.objects.alive().filter(is_draining=False)}
-    ready = Replica.objects.desired().filter(phase=ReplicaPhase.READY).select_related("deployment__model")
+    rows = Replica.objects.desired().filter(phase__in=[*_ON_THEIR_WAY, ReplicaPhase.READY])
+    expected: set[str] = set()
     replicas: defaultdict[str, list[RoutableReplica]] = defaultdict(list)
     out_of_reach: defaultdict[str, list[RoutableReplica]] = defaultdict(list)
-    for row in ready:
-        if worker := workers.get(row.worker_id):
+    for row in rows.select_related("deployment__model"):
+        worker = workers.get(row.worker_id)
+        if worker and row.phase in _ON_THEIR_WAY:
+            expected.add(row.deployment.model.name)
+        elif worker:
             found = out_of_reach if worker.is_unreachable else replicas
             found[row.deployment.model.name].append(_routable(row, worker))
     hosted = ProviderModel.objects.enabled().select_related("provider", "model")
@@ -86,7 +97,7 @@ def read_fleet_snapshot() -> FleetSnapshot:
     is_offered = Q(deployments__isnull=False) | Q(provider_models__in=hosted.values("pk"))
     models = LanguageModel.objects.filter(is_offered).distinct()
     return FleetSnapshot(
-        models={model.name: _entry(model, replicas.get(model.name, ())) for model in models},
+        models={model.name: _entry(model, replicas.get(model.name, ()), model.name in expected) for model in models},
         replicas={name: tuple(rows) for name, rows in replicas.items()},
     )
 
@@ -138,7 +149,7 @@ def _hosted(offer: ProviderModel) -> RoutableReplica:
     )
 
 
-def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica]) -> ModelEntry:
+def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica], is_expected: bool) -> ModelEntry:
     lengths = [replica.context_length for replica in replicas if replica.context_length]
     return ModelEntry(
         name=model.name,
@@ -148,4 +159,8 @@ def _entry(model: LanguageModel, replicas: Sequence[RoutableReplica]) -> ModelEn
         context_length=min(lengths, default=None),
         balancing_policy=BalancingPolicy(model.balancing_policy),
         only_by_route=model.only_by_route,
+        is_expected=is_expected,
+        max_concurrency=model.max_concurrency,
+        max_queue_length=model.max_queue_length,
+        max_queue_wait_s=model.max_queue_wait_s,
     )

@@ -67,16 +67,20 @@ class Balancer:
     _endings: dict[str, deque[datetime]] = field(default_factory=dict)
     """When our last requests there ended."""
     _reports: dict[str, _Report] = field(default_factory=dict)
+    _others: dict[str, tuple[Pool, int]] = field(default_factory=dict)
+    _full_until_s: dict[str, float] = field(default_factory=dict)
+    """Replicas that had no room for one more, though we thought so."""
     _speeds: dict[str, float] = field(default_factory=dict)
     _policies: dict[str, tuple[BalancingPolicy, Policy]] = field(default_factory=dict)
 
     def pick(self, pool: Pool, wanted: Wanted, *, tried: Collection[str] = ()) -> RoutableReplica | None:
-        """Whom to ask; None if nobody that was not tried can be asked. Takes no place: see `take`."""
-        policy = self._policy(pool)
-        chosen = policy.choose(pool, self._situation(pool, wanted, self._fits(wanted, tried)))
-        if chosen is None and self.breaker.troubles:
+        """Whom to ask; None if nobody that was not tried has room. Takes no place: see `take`."""
+        policy, fits = self._policy(pool), self._fits(wanted, tried)
+        chosen = policy.choose(pool, self._situation(pool, wanted, self._with_room(fits)))
+        if chosen is None and self.breaker.troubles and not any(map(fits, pool.replicas)):
             # Rather one that failed than nobody.
-            chosen = policy.choose(pool, self._situation(pool, wanted, self._fits_for_want_of_better(wanted, tried)))
+            fits = self._fits_for_want_of_better(wanted, tried)
+            chosen = policy.choose(pool, self._situation(pool, wanted, self._with_room(fits)))
         return chosen
 
     def would_pick(self, pool: Pool, wanted: Wanted) -> RoutableReplica | None:
@@ -101,11 +105,21 @@ class Balancer:
         return LeftOut.UNREACHABLE if self.breaker.is_unreachable(replica) else LeftOut.FAILING
 
     def can_ask(self, pool: Pool, wanted: Wanted) -> bool:
-        """Whether there is anybody to pick."""
+        """Whether there is anybody to pick, now or once there is room."""
         return any(map(self._fits(wanted, ()), pool.replicas))
 
+    def may_answer(self, pool: Pool, wanted: Wanted, *, tried: Collection[str] = ()) -> bool:
+        """Whether somebody there can be asked, now or in a moment: not all have been out of reach for long."""
+        can_answer, is_lost = self._can_answer(wanted, tried), self.breaker.is_lost
+        lost_before_s = time.monotonic() - settings.RETURN_WITHIN.total_seconds()
+        return any(can_answer(replica) and not is_lost(replica, lost_before_s) for replica in pool.replicas)
+
+    def can_take(self, replica: RoutableReplica, wanted: Wanted, *, tried: Collection[str] = ()) -> bool:
+        """Whether this one could be picked."""
+        return self._with_room(self._fits(wanted, tried))(replica)
+
     def take(self, replica: RoutableReplica) -> bool:
-        """A request goes there; whether it is on trial: see Breaker."""
+        """A request will go there; whether it is on trial: see Breaker."""
         self.in_flight[replica.replica_id] += 1
         self.in_flight_by_model[replica.model] += 1
         self.throttle.sent(replica)
@@ -120,6 +134,10 @@ class Balancer:
         if replica.replica_id not in self._endings:
             _remember(self._endings, replica.replica_id, deque(maxlen=_MAX_ENDINGS))
         self._endings[replica.replica_id].append(now())
+
+    def found_full(self, replica: RoutableReplica, for_s: float) -> None:
+        """It turned a request away for want of room."""
+        _remember(self._full_until_s, replica.replica_id, time.monotonic() + for_s)
 
     def heard(self, replica: RoutableReplica, num_requests: int) -> None:
         """A worker said, with an answer, how many requests that replica has."""
@@ -137,6 +155,14 @@ class Balancer:
     def load(self, replica: RoutableReplica) -> float:
         """Share of its places that are taken; above 1 when requests wait."""
         return (self.in_flight[replica.replica_id] + self._num_others(replica)) / replica.max_concurrency
+
+    def num_requests(self, pool: Pool) -> int:
+        """On all replicas of the pool, as far as we know: ours and, as of its snapshot, those of other gateways."""
+        counted, num_others = self._others.get(pool.model, (None, 0))
+        if counted is not pool:
+            num_others = sum(map(self._num_others, pool.replicas))
+            _remember(self._others, pool.model, (pool, num_others))
+        return self.in_flight_by_model[pool.model] + num_others
 
     def speed(self, replica: RoutableReplica) -> float | None:
         """As the administrator gave it, or in tokens a second as it was measured here."""
@@ -178,6 +204,13 @@ class Balancer:
             mean_load=self.mean_load(pool),
             session=wanted.session,
             beginning=wanted.beginning,
+        )
+
+    def _with_room(self, fits: Fits) -> Fits:
+        """Fits, and has a free place."""
+        clock_s, full_until_s = time.monotonic(), self._full_until_s
+        return lambda replica: (
+            fits(replica) and self.load(replica) < 1 and full_until_s.get(replica.replica_id, 0) <= clock_s
         )
 
     def _fits(self, wanted: Wanted, tried: Collection[str]) -> Fits:

@@ -24,6 +24,7 @@ class Trouble:
     """What is held against one replica. Times are by the monotonic clock, in seconds."""
 
     replica: RoutableReplica
+    began_at_s: float
     failed_at_s: float
     num_failures: int = 0
     is_unreachable: bool = False
@@ -57,6 +58,10 @@ class Breaker:
         trouble = self.troubles.get(replica.replica_id)
         return trouble is not None and trouble.is_unreachable and replica.url == trouble.replica.url
 
+    def is_lost(self, replica: RoutableReplica, before_s: float) -> bool:
+        """Whether it has been unreachable since before that moment."""
+        return self.is_unreachable(replica) and self.troubles[replica.replica_id].began_at_s < before_s
+
     def state(self, replica: RoutableReplica, clock_s: float) -> BreakerState:
         trouble = self.troubles.get(replica.replica_id)
         if trouble is None or not trouble.pause_s:
@@ -87,7 +92,7 @@ class Breaker:
 
     def failed(self, replica: RoutableReplica, clock_s: float, *, is_unreachable: bool) -> None:
         self._forget_old(clock_s)
-        trouble = self.troubles.get(replica.replica_id) or Trouble(replica, clock_s)
+        trouble = self.troubles.get(replica.replica_id) or Trouble(replica, clock_s, clock_s)
         self.troubles[replica.replica_id] = trouble
         trouble.replica, trouble.failed_at_s = replica, clock_s
         trouble.num_failures, trouble.is_unreachable = trouble.num_failures + 1, is_unreachable

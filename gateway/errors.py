@@ -3,6 +3,7 @@
 GatewayError
 ├── the caller must change the request
 │   ├── InvalidRequest          400   a value is wrong; `param` names it
+│   │   └── UnsupportedModel
 │   ├── InvalidAPIKey           401
 │   ├── PermissionDenied        403
 │   ├── UnknownRoute            404
@@ -13,6 +14,8 @@ GatewayError
 │   ├── UnsupportedMediaType    415
 │   └── UpstreamRefused         4xx   the engine's own refusal, passed on
 ├── the caller may try again later
+│   ├── QueueFull               429   as many wait as may
+│   ├── WaitedTooLong           429   for as long as one may
 │   ├── NotReady                503   the server has just started
 │   ├── NoReplicaReady          503
 │   └── NotMetered              503   usage cannot be written down just now
@@ -66,6 +69,15 @@ class InvalidRequest(GatewayError):
     """A value in the request is wrong. The caller must change it."""
 
     status, type = 400, "invalid_request_error"
+
+
+class UnsupportedModel(InvalidRequest):
+    """The model cannot do what that endpoint is for."""
+
+    code = "unsupported_model"
+
+    def __init__(self, model: str, endpoint: str) -> None:
+        super().__init__(f"The model '{shortened(model)}' does not support /v1/{endpoint}.", param="model")
 
 
 class InvalidAPIKey(GatewayError):
@@ -130,6 +142,32 @@ class UpstreamRefused(GatewayError):
         self.type = shortened(str(error.get("type") or "invalid_request_error"))
         self.code = _text_or_none(error.get("code"))
         self.param = _text_or_none(error.get("param"))
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(GatewayError):
+    """The model is busy, and as many requests wait for it as may. The caller may try again."""
+
+    status, type, code = 429, "rate_limit_error", "queue_full"
+
+    def __init__(self, model: str, *, retry_after_s: int) -> None:
+        super().__init__(
+            f"The model '{shortened(model)}' is busy and no more requests may wait for it. "
+            f"Please try again in {retry_after_s} s."
+        )
+        self.retry_after_s = retry_after_s
+
+
+class WaitedTooLong(GatewayError):
+    """The model is busy, and the request has waited for its turn for as long as one may. The caller may try again."""
+
+    status, type, code = 429, "rate_limit_error", "queue_timeout"
+
+    def __init__(self, model: str, *, retry_after_s: int) -> None:
+        super().__init__(
+            f"The model '{shortened(model)}' is busy, and the request has waited for its turn as long as one may. "
+            f"Please try again in {retry_after_s} s."
+        )
         self.retry_after_s = retry_after_s
 
 

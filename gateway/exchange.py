@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fleet.snapshot import RoutableReplica
+from gateway.admission import Place
 from gateway.continuation import Course
 from gateway.errors import (
     GatewayError,
@@ -31,7 +31,8 @@ _MAX_ERROR_BYTES = 64 * 1024
 _PASSED_ON = frozenset({400, 409, 413, 415, 422})
 """Refusals that are about the caller's request. Others (401, say) are between gateway and worker."""
 _FULL = frozenset({429, 503})
-"""The replica's line is full, or it is about to end: another may have room."""
+"""The replica's line is full, or it is about to end: another may have room, or the same one in a moment."""
+_FULL_FOR_S, _LONGEST_FULL_S = 0.5, 5
 
 Answer = bytes | StreamRelay
 """The whole body, or a stream whose first event is there."""
@@ -40,9 +41,11 @@ Answer = bytes | StreamRelay
 class TryAnother(Exception):
     """This replica gave nothing; another may. `final` is what the caller hears if none does."""
 
-    def __init__(self, final: GatewayError, *, may_be_stale: bool = False) -> None:
+    def __init__(self, final: GatewayError, *, is_declined: bool = False, may_be_stale: bool = False) -> None:
         super().__init__(final.message)
         self.final = final
+        self.is_declined = is_declined
+        """Nothing was begun: there was no room, or nobody was there. It may be asked again later."""
         self.may_be_stale = may_be_stale
         """A kept-alive connection was closed under our hands: the same replica may well answer on a new one."""
 
@@ -58,16 +61,16 @@ class _Refusal(msgspec.Struct):
 class Exchange:
     """To be asked once, and closed."""
 
-    def __init__(self, runtime: Runtime, meter: Meter, replica: RoutableReplica) -> None:
+    def __init__(self, runtime: Runtime, meter: Meter, place: Place) -> None:
         self._runtime = runtime
         self._meter = meter
-        self._replica = replica
+        self._place = place
+        self._replica = place.replica
         self._reply: Reply | None = None
         self._relay: StreamRelay | None = None
         self._is_open = True
-        meter.replica = replica
+        meter.replica = place.replica
         self._started_at_s = time.perf_counter()
-        self._is_on_trial = runtime.balancer.take(replica)
 
     async def ask(self, course: Course) -> Answer:
         """Raises TryAnother, GatewayError; cancelled, it stops the engine and learns what that had used."""
@@ -113,15 +116,13 @@ class Exchange:
         self._runtime.balancer.throttle.used(self._replica, self._meter.num_tokens)
         if self._reply:
             self._reply.close()
-        self._runtime.balancer.give_back(self._replica)
-        if self._is_on_trial:
-            self._runtime.balancer.breaker.end_trial(self._replica)
+        self._runtime.admission.give_back(self._place)
 
     async def _ask(self, course: Course) -> Answer:
         try:
             self._reply = await self._post(course.body_for(self._replica))
             if self._reply.status != 200:
-                raise await _refusal(self._reply, self._meter.requested_model)
+                raise await self._refusal(self._reply)
             if self._meter.is_stream:
                 return await self._first_event(self._reply, course)
             return await self._whole_body(self._reply)
@@ -135,6 +136,20 @@ class Exchange:
             raise UpstreamTimeout from error
         except (TransportError, EventTooLong) as error:
             raise self._another(error, UpstreamFailed()) from error
+
+    async def _refusal(self, reply: Reply) -> Exception:
+        """What to raise for an answer that is no success."""
+        body = await reply.read(_MAX_ERROR_BYTES)
+        if reply.status in _PASSED_ON:
+            return _passed_on(reply, body)
+        if reply.status in _FULL:
+            # A worker has room again in a moment; a provider's quota may be used up for hours.
+            return TryAnother(_passed_on(reply, body), is_declined=self._replica.hosted is None)
+        logger.error("A replica answered %d: %r", reply.status, body[:500])
+        if reply.status == 404:
+            # The worker no longer runs that replica, and its next heartbeat will say so.
+            return TryAnother(NoReplicaReady(self._meter.requested_model), is_declined=True)
+        return TryAnother(UpstreamFailed()) if reply.status == 502 else UpstreamFailed()
 
     async def _post(self, body: bytes) -> Reply:
         reply = await self._head(body)
@@ -158,7 +173,10 @@ class Exchange:
                 self._failed(is_unreachable=True)
             case UpstreamFailed() | UpstreamTimeout():
                 self._failed()
-            case UpstreamRefused() if error.status not in _FULL:
+            case UpstreamRefused() if error.status in _FULL:
+                for_s = min(error.retry_after_s or _FULL_FOR_S, _LONGEST_FULL_S)
+                self._runtime.balancer.found_full(self._replica, for_s)
+            case UpstreamRefused():
                 self._runtime.balancer.breaker.succeeded(self._replica)
 
     def _failed(self, *, is_unreachable: bool = False) -> None:
@@ -174,7 +192,11 @@ class Exchange:
         logger.warning(
             "Worker %s did not answer request %s: %r", self._replica.worker_name, self._meter.request_id, error
         )
-        return TryAnother(final, may_be_stale=isinstance(error, ConnectionLost))
+        return TryAnother(
+            final,
+            is_declined=isinstance(error, CannotConnect),
+            may_be_stale=isinstance(error, ConnectionLost),
+        )
 
     async def _first_event(self, reply: Reply, course: Course) -> StreamRelay:
         relay = StreamRelay(reply, self._meter, course, course.successor(self._replica))
@@ -225,20 +247,6 @@ class Exchange:
             return True
         self._meter.counts = counts or self._meter.counts
         return counts is not None
-
-
-async def _refusal(reply: Reply, model: str) -> Exception:
-    """What to raise for an answer that is no success."""
-    body = await reply.read(_MAX_ERROR_BYTES)
-    if reply.status in _PASSED_ON:
-        return _passed_on(reply, body)
-    if reply.status in _FULL:
-        return TryAnother(_passed_on(reply, body))
-    logger.error("A replica answered %d: %r", reply.status, body[:500])
-    if reply.status == 404:
-        # The worker no longer runs that replica, and its next heartbeat will say so.
-        return TryAnother(NoReplicaReady(model))
-    return TryAnother(UpstreamFailed()) if reply.status == 502 else UpstreamFailed()
 
 
 def _passed_on(reply: Reply, body: bytes) -> UpstreamRefused:

@@ -19,6 +19,8 @@ class Caller:
     key_id: int | None
     key_name: str
     scopes: frozenset[str] = frozenset({KeyScope.INFERENCE.value})
+    weight: int = 1
+    """Of the owner's team, see accounts.models.Team."""
 
     @property
     def is_authenticated(self) -> bool:
@@ -52,13 +54,21 @@ class Keyring:
 def read_keyring() -> Keyring:
     """The keys that are usable now: one query."""
     rows = APIKey.objects.usable().values_list(
-        "key_hash", "expires_at", "scopes", "owner_id", "owner__username", "pk", "name", named=False
+        "key_hash",
+        "expires_at",
+        "scopes",
+        "owner__team__weight",
+        "owner_id",
+        "owner__username",
+        "pk",
+        "name",
+        named=False,
     )
     return Keyring({row[0]: _entry(*row[1:]) for row in rows.order_by()})
 
 
-def _entry(expires_at: datetime | None, scopes: list[str], *owner_and_key: object) -> KeyringEntry:
+def _entry(expires_at: datetime | None, scopes: list[str], weight: int | None, *owner_and_key: object) -> KeyringEntry:
     names = ("user_id", "user_name", "key_id", "key_name")
     fields: dict[str, Any] = dict(zip(names, owner_and_key, strict=True))
-    caller = Caller(**fields, scopes=frozenset(scopes))
+    caller = Caller(**fields, scopes=frozenset(scopes), weight=weight or 1)
     return KeyringEntry(caller=caller, expires_at=expires_at.timestamp() if expires_at else None)

@@ -1,17 +1,17 @@
 """From a call to the first byte of its answer: choose a model, a replica of it, ask that, and another if nothing came.
 
-name ── route ──▶ legs: models, in order ── for each ──▶ a replica by the model's policy, then once more another
+name ── route ──▶ legs: models, in order ── for each ──▶ a place on a replica, in fair turn, then once more on another
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleet.snapshot import RoutableReplica
+from gateway.admission import Claim, Standing
 from gateway.balancer import Wanted
 from gateway.continuation import Course
-from gateway.errors import GatewayError, InvalidRequest, NoReplicaReady, shortened
+from gateway.errors import GatewayError, NoReplicaReady
 from gateway.exchange import Answer, Exchange, TryAnother
-from gateway.pool import Pool
-from gateway.routes import legs_after
+from gateway.routes import Leg, legs_after
 from gateway.runtime import Runtime
 from gateway.usage import Meter
 
@@ -30,7 +30,10 @@ class Opening:
     wanted: Wanted
     session: str
     """As the caller named it; empty if not."""
+    tell: Callable[[Standing], None] | None = None
+    """Whom to tell how it stands in the queue, while it waits."""
     tried: set[str] = field(default_factory=set)
+    """Replicas that failed."""
 
     async def run(self) -> tuple[Exchange, Answer]:
         """The attempt that gave an answer. Raises GatewayError."""
@@ -43,7 +46,7 @@ class Opening:
         while True:
             self.meter.model = self.course.model = legs[0].model
             try:
-                return await self._ask_model()
+                return await self._ask_model(self._claim(legs))
             except GatewayError as error:
                 legs = legs_after(legs, error)
                 if not legs:
@@ -51,44 +54,60 @@ class Opening:
 
     async def go_on(self) -> tuple[Exchange, Answer]:
         """The attempt at what a replica had begun, with another of the same model. Raises GatewayError."""
-        return await self._ask_model()
+        if self.meter.replica:
+            self.tried.add(self.meter.replica.replica_id)
+        claim = self._claim([])
+        claim.is_back = True
+        if not self._has_another(claim):
+            raise NoReplicaReady(claim.shown_as)
+        return await self._ask_model(claim)
 
     def _is_ready(self, model: str) -> bool:
         pool = self.runtime.poller.latest.pools.get(model)
         return pool is not None and self.runtime.balancer.can_ask(pool, self.wanted)
 
-    async def _ask_model(self) -> tuple[Exchange, Answer]:
-        """Two replicas at most. Raises GatewayError."""
-        failure: TryAnother | None = None
-        for _ in range(_MAX_ATTEMPTS):
-            exchange = Exchange(self.runtime, self.meter, self._pick(failure))
-            try:
-                return exchange, await exchange.ask(self.course)
-            except TryAnother as error:
-                failure = error
-        assert failure
-        raise failure.final
+    async def _ask_model(self, claim: Claim) -> tuple[Exchange, Answer]:
+        """Two replicas at most, not counting those that turn it away. Raises GatewayError."""
+        num_failed = 0
+        try:
+            while True:
+                exchange = Exchange(self.runtime, self.meter, await self.runtime.admission.place(claim))
+                try:
+                    return exchange, await exchange.ask(self.course)
+                except TryAnother as error:
+                    claim.is_back = True
+                    num_failed += not error.is_declined
+                    if num_failed == _MAX_ATTEMPTS or not self._may_try_again(claim, error):
+                        raise error.final from None
+        finally:
+            self.meter.queued_s += claim.queued_s
 
-    def _pick(self, failure: TryAnother | None) -> RoutableReplica:
-        """One that was not tried, if there is one. Raises InvalidRequest, NoReplicaReady."""
-        pool, balancer = self.runtime.poller.latest.pools.get(self.meter.model), self.runtime.balancer
-        if pool is None:
-            raise failure.final if failure else NoReplicaReady(self.meter.requested_model)
-        wanted = replace(self.wanted, one_of=self.course.needs)
-        chosen = balancer.pick(pool, wanted, tried=self.tried)
-        if chosen is None and failure and failure.may_be_stale:
-            chosen = balancer.pick(pool, wanted)
-        if chosen is None:
-            raise failure.final if failure else self._unavailable(pool)
-        self.tried.add(chosen.replica_id)
-        return chosen
+    def _may_try_again(self, claim: Claim, error: TryAnother) -> bool:
+        if error.is_declined:
+            return True
+        failed = self.meter.replica.replica_id if self.meter.replica else ""
+        claim.tried.add(failed)
+        if error.may_be_stale and not self._has_another(claim):
+            claim.tried.discard(failed)
+            return True
+        return self._has_another(claim)
 
-    def _unavailable(self, pool: Pool) -> GatewayError:
-        """Why nobody in the pool can be asked."""
-        if any(self.wanted.capability in replica.capabilities for replica in pool.replicas):
-            return NoReplicaReady(self.meter.requested_model)
-        return InvalidRequest(
-            f"The model '{shortened(self.meter.requested_model)}' does not support /v1/{self.meter.endpoint}.",
-            param="model",
-            code="unsupported_model",
+    def _has_another(self, claim: Claim) -> bool:
+        """Whether a replica that has not failed is there, even if it has no room now."""
+        pool = self.runtime.poller.latest.pools.get(claim.model)
+        return pool is not None and self.runtime.balancer.may_answer(pool, claim.wanted, tried=claim.tried)
+
+    def _claim(self, legs: Sequence[Leg]) -> Claim:
+        caller, needs = self.meter.caller, self.course.needs
+        return Claim(
+            model=self.meter.model,
+            shown_as=self.meter.requested_model,
+            endpoint=self.meter.endpoint,
+            wanted=replace(self.wanted, one_of=needs) if needs else self.wanted,
+            lane=("user", caller.user_id) if caller.key_id is None else ("key", caller.key_id),
+            weight=caller.weight,
+            num_bytes=len(self.course.body),
+            has_alternative=lambda error: bool(legs_after(legs, error)),
+            tell=self.tell,
+            tried=self.tried,
         )

@@ -1,5 +1,6 @@
 """The ready replicas of one model, laid out once for each snapshot so that picking one need not look at them all."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -21,9 +22,13 @@ class Pool:
     num_reported: int
     """Requests that run or wait on all of them, by their workers' last heartbeats."""
 
+    capabilities_of_all: frozenset[str]
+    """What every one of them can do."""
+
     @classmethod
     def of(cls, model: str, policy: BalancingPolicy, replicas: Iterable[RoutableReplica]) -> Self:
         ordered = tuple(sorted(replicas, key=lambda replica: replica.replica_id))
+        abilities = [replica.capabilities for replica in ordered]
         return cls(
             model=model,
             policy=policy,
@@ -31,4 +36,9 @@ class Pool:
             ids=tuple(replica.replica_id for replica in ordered),
             num_places=sum(replica.max_concurrency for replica in ordered),
             num_reported=sum(replica.num_running + replica.num_waiting for replica in ordered),
+            capabilities_of_all=frozenset().union(*abilities).intersection(*abilities),
         )
+
+    def replica(self, replica_id: str) -> RoutableReplica | None:
+        place = bisect_left(self.ids, replica_id)
+        return self.replicas[place] if self.ids[place : place + 1] == (replica_id,) else None

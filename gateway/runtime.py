@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from gateway.admission import Admission
 from gateway.balancer import Balancer
 from gateway.journal import Journal
 from gateway.journal_writer import JournalWriter
@@ -34,9 +35,11 @@ class Runtime:
     providers: ProviderUpstream = field(default_factory=ProviderUpstream)
     balancer: Balancer = field(default_factory=Balancer)
     is_ready: bool = False
+    admission: Admission = field(init=False)
     prober: Prober = field(init=False)
 
     def __post_init__(self) -> None:
+        self.admission = Admission(self.poller, self.balancer)
         self.prober = Prober(self.balancer.breaker, self.upstream)
 
 
@@ -74,6 +77,7 @@ async def stop() -> None:
     if runtime is None:
         return
     await _last_records(runtime)
+    await runtime.admission.stop()
     await runtime.prober.stop()
     await runtime.upstream.close()
     await runtime.providers.close()
@@ -90,7 +94,7 @@ def current() -> Runtime:
 async def _last_records(runtime: Runtime) -> None:
     """A server that ends cancels what still runs; each of those has yet to stop its engine and leave its record."""
     for _ in range(_LOOKS_AT_END):
-        if not runtime.balancer.in_flight:
+        if not runtime.balancer.in_flight and not runtime.admission.num_waiting:
             return
         await asyncio.sleep(_PATIENCE_AT_END_S / _LOOKS_AT_END)
 

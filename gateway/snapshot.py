@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class Snapshot:
     """The ready replicas by model; a model without an entry has none."""
     routes: Mapping[str, RouteEntry] = field(default_factory=dict)
     """By name; a route comes before the model of that name."""
+    ready_at_s: Mapping[str, float] = field(default_factory=dict)
+    """When, by the monotonic clock, each model last had a replica that was ready; not for ever."""
 
     def model(self, name: str) -> ModelEntry | None:
         return self.fleet.models.get(name)
@@ -44,10 +47,23 @@ class Snapshot:
             raise ModelNotFound(name)
         return [Leg(model=name)]
 
+    def is_awaited(self, name: str) -> bool:
+        """Whether a replica of that model is on its way, or the last one went so lately that it may well return."""
+        model = self.fleet.models.get(name)
+        has_just_gone = name not in self.pools and _is_recent(self.ready_at_s.get(name))
+        return model is not None and (model.is_expected or has_just_gone)
 
-def read_snapshot() -> Snapshot:
+
+def read_snapshot(before: Snapshot) -> Snapshot:
     fleet = read_fleet_snapshot()
-    return Snapshot(keyring=read_keyring(), fleet=fleet, pools=_pools(fleet), routes=read_routes())
+    pools = _pools(fleet)
+    ready_at_s = {name: at_s for name, at_s in before.ready_at_s.items() if _is_recent(at_s)}
+    ready_at_s |= dict.fromkeys(pools, time.monotonic())
+    return Snapshot(keyring=read_keyring(), fleet=fleet, pools=pools, routes=read_routes(), ready_at_s=ready_at_s)
+
+
+def _is_recent(at_s: float | None) -> bool:
+    return at_s is not None and time.monotonic() - at_s < settings.RETURN_WITHIN.total_seconds()
 
 
 def _pools(fleet: FleetSnapshot) -> dict[str, Pool]:
@@ -81,7 +97,7 @@ class SnapshotPoller:
 
     def refresh(self) -> None:
         """Read now, in this thread. Raises what the database raises."""
-        self.latest = read_snapshot()
+        self.latest = read_snapshot(self.latest)
         self.has_read = True
 
     async def next_reading(self) -> None:

@@ -53,6 +53,7 @@ class UsageEntry(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str
     time_to_first_token_ms: float | None
     duration_ms: float
+    queue_ms: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +71,10 @@ class Meter:
     is_stream: bool = False
     num_prompt_bytes: int = 0
     replica: RoutableReplica | None = None
+    queued_s: float = 0.0
+    """How long it has waited for its turn."""
+    told_status: int | None = None
+    """The status that the client was sent before anything was decided: that of a stream in which it waits."""
     counts: TokenCounts | None = None
     """By the engine; None until it has said so."""
     counts_are_exact: bool = True
@@ -118,10 +123,11 @@ class Meter:
             count_source=source.value,
             prompt_tokens=counts.prompt_tokens,
             completion_tokens=counts.completion_tokens,
-            status_code=status_code,
+            status_code=self.told_status or status_code,
             error_code=error_code,
             time_to_first_token_ms=_milliseconds(self.started_at_s, self.first_token_at_s),
             duration_ms=_milliseconds(self.started_at_s, time.perf_counter()) or 0.0,
+            queue_ms=round(self.queued_s * 1000, 3),
         )
 
     @property

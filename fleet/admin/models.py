@@ -20,7 +20,16 @@ from fleet.models import LanguageModel
 class LanguageModelAdmin(ModelAdmin):
     list_display = ("name", "description", "balancing_policy", "deployments_link", "created_at")
     search_fields = ("name", "description")
-    fields = ("name", "description", "balancing_policy", "only_by_route", "created_at")
+    fields = (
+        "name",
+        "description",
+        "balancing_policy",
+        "only_by_route",
+        "max_concurrency",
+        "max_queue_length",
+        "max_queue_wait_s",
+        "created_at",
+    )
     readonly_fields = ("created_at",)
     ordering: ClassVar = ["name"]
 

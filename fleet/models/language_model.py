@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -42,6 +42,26 @@ class LanguageModel(models.Model):
         choices=BalancingPolicy,
         default=BalancingPolicy.LEAST_LOAD,
         help_text=_("How requests are spread over the replicas. “Least load” is right unless you know better."),
+    )
+    max_concurrency = models.PositiveIntegerField(
+        _("requests at a time"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Over all its replicas; what comes beyond that waits. Empty: as many as they have places."),
+    )
+    max_queue_length = models.PositiveIntegerField(
+        _("length of the queue"),
+        null=True,
+        blank=True,
+        help_text=_("How many requests may wait, in each web process. 0: none. Empty: as the server is set up."),
+    )
+    max_queue_wait_s = models.PositiveIntegerField(
+        _("longest wait (seconds)"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("After that a waiting request is refused. Empty: as the server is set up."),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

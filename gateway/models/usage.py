@@ -54,6 +54,8 @@ class UsageRecord(models.Model):
     error_code = models.CharField(_("error"), max_length=64, blank=True)
     time_to_first_token_ms = models.FloatField(_("time to first token (ms)"), null=True)
     duration_ms = models.FloatField(_("duration (ms)"), default=0)
+    queue_ms = models.FloatField(_("waited for its turn (ms)"), default=0)
+    """Part of the duration."""
 
     class Meta:
         verbose_name = _("usage record")

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -127,6 +128,7 @@ def key(user) -> str:
 def gateway(transactional_db: None, settings, tmp_path, key: str, replica: Replica) -> Iterator[LiveGateway]:
     """One model, "fake-1", with one replica."""
     settings.JOURNAL_DIR = tmp_path / "journal"
+    settings.RETURN_WITHIN = timedelta(seconds=1)
     live = LiveGateway()
     yield live
     live.close()

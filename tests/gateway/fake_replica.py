@@ -77,6 +77,22 @@ async def wait(replica: "FakeReplica", request: web.Request, body: dict[str, Any
     return web.json_response({}, status=499)
 
 
+async def linger(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """A good answer, once the test lets it go."""
+    replica.num_open += 1
+    replica.most_open = max(replica.most_open, replica.num_open)
+    try:
+        await replica.next_release()
+        return await answer(replica, request, body)
+    finally:
+        replica.num_open -= 1
+
+
+async def take_a_moment(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    await asyncio.sleep(0.01)
+    return await answer(replica, request, body)
+
+
 async def die_after_one_word(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     response = await begin_stream(request, body)
     await response.write(chunk(body["model"], {"content": WORDS[0]}))
@@ -145,6 +161,8 @@ class FakeReplica:
         self.is_well = True
         self.num_probes = 0
         self.is_busy = threading.Event()
+        self.num_open = self.most_open = 0
+        self._releases = asyncio.Semaphore(0)
         self._waiting: dict[str, asyncio.Event] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -170,6 +188,14 @@ class FakeReplica:
         self._waiting[request_id] = asyncio.Event()
         self.is_busy.set()
         await self._waiting[request_id].wait()
+
+    def release(self, num: int = 1) -> None:
+        """Let so many of those that linger go, now or when they come."""
+        for _ in range(num):
+            self._loop.call_soon_threadsafe(self._releases.release)
+
+    async def next_release(self) -> None:
+        await self._releases.acquire()
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

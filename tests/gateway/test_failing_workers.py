@@ -1,6 +1,7 @@
 """Workers die, hang and refuse. The caller hears of it honestly, or not at all when another replica can answer."""
 
 import socket
+from datetime import timedelta
 
 import openai
 import pytest
@@ -172,7 +173,8 @@ def test_a_model_without_that_ability_is_refused_by_name(gateway, key, replica):
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
 
 
-def test_a_model_that_loads_is_known_but_not_ready(gateway, key, replica):
+def test_a_model_that_loads_for_longer_than_one_may_wait_is_not_ready(gateway, key, replica, settings):
+    settings.QUEUE_WAIT = timedelta(seconds=1)
     Replica.objects.filter(pk=replica.pk).update(phase="loading")
     gateway.refresh()
     assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
