@@ -82,6 +82,13 @@ class Delta(Frame, frozen=True, kw_only=True):
     tail: str
 
 
+class Queued(Frame, frozen=True, kw_only=True):
+    """The answer waits for its turn at the model, and so many stand before it, itself counted."""
+
+    message_id: UUID
+    position: int
+
+
 class Refused(Frame, frozen=True, kw_only=True):
     """What was asked for did not happen; `advice` says why and what to do."""
 
@@ -95,5 +102,5 @@ def read(data: str) -> ClientFrame:
     return decode(frame, data.encode())
 
 
-def write(frame: State | Live | Delta | Refused) -> str:
+def write(frame: State | Live | Delta | Queued | Refused) -> str:
     return encode(frame).decode()

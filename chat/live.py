@@ -28,9 +28,10 @@ from chat.models import Message, MessagePhase
 from chat.rendering import LiveDocument
 from chat.replies import Reply
 from gateway import runtime
+from gateway.admission import Standing
 from gateway.errors import GatewayError
 from gateway.generation import Call, new_request_id, open_generation
-from gateway.sse import Finished, text_deltas
+from gateway.sse import Finished, TextDelta, text_deltas
 from gateway.uninterrupted import uninterrupted
 
 logger = logging.getLogger(__name__)
@@ -141,10 +142,13 @@ class LiveAnswer:
         finish_reason = "stop"
         async with await open_generation(self._call()) as generation:
             async for event in text_deltas(generation):
-                if isinstance(event, Finished):
-                    finish_reason = event.finish_reason
-                else:
-                    self._add(event.text)
+                match event:
+                    case Finished():
+                        finish_reason = event.finish_reason
+                    case TextDelta():
+                        self._add(event.text)
+                    case Standing():
+                        await _courteously(self._tell_place(event))
         error_code = "max_length" if finish_reason == "length" else ""
         return Ending(phase=MessagePhase.COMPLETE, error_code=error_code)
 
@@ -158,6 +162,10 @@ class LiveAnswer:
             request_id=new_request_id(),
             session=str(self.reply.conversation_id),
         )
+
+    async def _tell_place(self, standing: Standing) -> None:
+        frame = frames.Queued(message_id=self.reply.message_id, position=standing.position)
+        await self._tell_tabs({"type": "thread.frame", "text": frames.write(frame)})
 
     def _add(self, text: str) -> None:
         self.text += text

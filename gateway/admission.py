@@ -95,6 +95,8 @@ class Admission:
         self._balancer = balancer
         self._lines: dict[str, FairQueue[Claim]] = {}
         """By model; only those in which somebody waits."""
+        self.num_told = 0
+        """How often somebody who waits was told how they stand."""
         self._num_bytes = 0
         self._held_s: dict[str, float] = {}
         """How long a place of a model is held, lately."""
@@ -287,6 +289,7 @@ class Admission:
         clock_s = time.monotonic()
         if claim.tell and clock_s >= claim.tell_at_s:
             claim.tell(Standing(position=position, wait_s=self._expected_wait_s(claim.model, position)))
+            self.num_told += 1
             claim.tell_at_s = clock_s + max(_TELL_EVERY_S, position / 100)
 
     def _expected_wait_s(self, model: str, position: int) -> float | None:

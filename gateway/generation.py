@@ -18,6 +18,7 @@ import msgspec
 from gateway.balancer import Wanted
 from gateway.continuation import Course
 from gateway.errors import GatewayError, InternalError
+from gateway.events import DONE
 from gateway.exchange import Answer, Exchange
 from gateway.keyring import Caller
 from gateway.models import UsageState
@@ -27,8 +28,9 @@ from gateway.runtime import current
 from gateway.transcript import Transcript
 from gateway.uninterrupted import uninterrupted
 from gateway.usage import CLIENT_CLOSED_REQUEST, Meter
+from gateway.waiting import News
 
-__all__ = ["Call", "Caller", "Generation", "new_request_id", "open_generation", "record_refusal"]
+__all__ = ["Call", "Caller", "Generation", "QueuedGeneration", "new_request_id", "open_generation", "record_refusal"]
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +137,45 @@ class Generation:
             self._settle(UsageState.CUT_BY_CLIENT)
 
 
-async def open_generation(call: Call) -> Generation:
-    """Route the call and await the first byte of its answer; for a stream, its first event.
+class QueuedGeneration:
+    """A stream whose request still waits for its turn: comments say how it stands, then comes what a Generation gives.
+
+    To be used as one. What fails after this is told as an error event, since the client has been told 200.
+    """
+
+    status, is_stream = 200, True
+
+    def __init__(self, opening: "asyncio.Task[Generation]", news: News) -> None:
+        self._opening = opening
+        self._news = news
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._parts()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await uninterrupted(_given_up(self._opening))
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        while not self._opening.done():
+            if comment := self._news.comment():
+                yield comment
+            await self._news.wait_for(self._opening)
+        try:
+            generation = self._opening.result()
+        except GatewayError as error:
+            yield error.event() + DONE
+            return
+        async for part in generation:
+            yield part
+
+
+async def open_generation(call: Call) -> Generation | QueuedGeneration:
+    """Route the call and await the first byte of its answer; for a stream, its first event, or that it has to wait.
 
     Raises GatewayError. However it ends, there is one record; cancelled, it stops the engine.
     """
@@ -151,11 +190,39 @@ async def open_generation(call: Call) -> Generation:
         wanted=_wanted(call),
         session=f"{call.caller.user_id}/{call.session}" if call.session else "",
     )
+    return await (_opened_or_queued(opening) if call.stream else _opened(opening))
+
+
+async def _opened(opening: Opening) -> Generation:
     try:
         exchange, answer = await opening.run()
     except BaseException as error:
-        raise settle_failed(meter, error) from None
+        raise settle_failed(opening.meter, error) from None
     return Generation(opening, exchange, answer)
+
+
+async def _opened_or_queued(opening: Opening) -> Generation | QueuedGeneration:
+    news = News()
+    opening.tell = news.tell
+    work = asyncio.ensure_future(_opened(opening))
+    try:
+        await news.wait_for(work)
+    except asyncio.CancelledError:
+        await uninterrupted(_given_up(work))
+        raise
+    if work.done():
+        return work.result()
+    opening.meter.told_status = QueuedGeneration.status
+    return QueuedGeneration(work, news)
+
+
+async def _given_up(opening: "asyncio.Task[Generation]") -> None:
+    """Its caller has gone, or had all of it. Leaves its record, if there is none yet."""
+    opening.cancel()
+    await asyncio.wait({opening})
+    if not opening.cancelled() and not opening.exception():
+        async with opening.result():
+            pass
 
 
 def record_refusal(call: Call, error: BaseException) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gateway.admission import Standing
 from gateway.errors import GatewayError, StreamCut
 from gateway.events import event_data, split_events
-from gateway.generation import Generation
+from gateway.generation import Generation, QueuedGeneration
 from gateway.usage import TokenCounts
+from gateway.waiting import standing_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +58,19 @@ class _Chunk(msgspec.Struct):
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
-async def text_deltas(generation: Generation) -> AsyncGenerator[TextDelta | Finished, None]:
-    """Deltas, then Finished. Raises StreamFailed.
+async def text_deltas(
+    generation: Generation | QueuedGeneration,
+) -> AsyncGenerator[Standing | TextDelta | Finished, None]:
+    """How the request stands in the queue, while it does; deltas; then Finished. Raises StreamFailed.
 
     Close the iterator, or leave the generation, to stop early.
     """
     finish_reason, usage = "stop", None
     async with aclosing(_chunks(generation)) as chunks:
         async for chunk in chunks:
+            if isinstance(chunk, Standing):
+                yield chunk
+                continue
             usage = chunk.usage or usage
             for choice in chunk.choices:
                 finish_reason = choice.finish_reason or finish_reason
@@ -72,10 +79,10 @@ async def text_deltas(generation: Generation) -> AsyncGenerator[TextDelta | Fini
     yield Finished(finish_reason=finish_reason, usage=usage)
 
 
-async def _chunks(generation: Generation) -> AsyncGenerator[_Chunk, None]:
+async def _chunks(generation: Generation | QueuedGeneration) -> AsyncGenerator[_Chunk | Standing, None]:
     async for block in generation:
         for event in split_events(block):
-            if chunk := _chunk(event_data(event)):
+            if chunk := standing_in(event) or _chunk(event_data(event)):
                 yield chunk
 
 

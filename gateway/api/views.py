@@ -17,7 +17,7 @@ from gateway.api.exception_handler import handle_exception, translated
 from gateway.api.parser import StructParser
 from gateway.api.requests import GatewayRequest
 from gateway.errors import InvalidRequest, UnsupportedMediaType
-from gateway.generation import Call, Caller, Generation, open_generation, record_refusal
+from gateway.generation import Call, Caller, Generation, QueuedGeneration, open_generation, record_refusal
 from gateway.runtime import current
 
 _SESSION_HEADER = "HTTP_X_SESSION_ID"
@@ -27,7 +27,7 @@ _SESSION_HEADER = "HTTP_X_SESSION_ID"
 class GenerationResponse(StreamingHttpResponse):
     """A stream. Whoever sends it enters `generation`, so that it is left whatever happens."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation | QueuedGeneration) -> None:
         super().__init__(generation, status=generation.status, content_type="text/event-stream; charset=utf-8")
         self["Cache-Control"] = "no-cache"
         # nginx would otherwise collect the stream before it passes it on.

@@ -42,6 +42,7 @@ function receive(frame) {
   if (frame.type === "state") applyState(frame);
   if (frame.type === "live") thread.applyLive(frame);
   if (frame.type === "delta" && !thread.applyDelta(frame)) join();
+  if (frame.type === "queued") thread.applyQueued(frame);
   if (frame.type === "refused") showRefusal(frame.advice);
   showJump();
 }

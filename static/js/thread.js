@@ -66,6 +66,11 @@ export class Thread {
     return true;
   }
 
+  applyQueued({ message_id: message, position }) {
+    const place = this.#liveItem(message)?.querySelector(".place");
+    if (place) place.textContent = this.texts.queued.replace("{position}", position);
+  }
+
   get isAtEnd() {
     return innerHeight + scrollY >= document.documentElement.scrollHeight - NEAR_END_PX;
   }

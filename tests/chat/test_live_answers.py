@@ -19,6 +19,7 @@ from chat import live
 from chat.consumers import MAX_FRAME_BYTES
 from chat.models import Conversation, Message, MessagePhase
 from chat.routing import websocket_urlpatterns
+from fleet.models import Deployment
 from gateway.models import UsageRecord
 from tests.chat.conftest import MODEL
 from tests.gateway import fake_replica
@@ -114,6 +115,23 @@ async def test_the_answer_is_kept_in_its_row(tab):
     await tab.until("state", "complete")
     answer = await the_answer()
     assert (answer.phase, answer.text) == (MessagePhase.COMPLETE, "Once upon a time")
+
+
+async def test_who_waits_for_the_model_is_told_their_place(tab, gateway, fake, ada):
+    fake.behave = fake_replica.linger
+    await Deployment.objects.aupdate(max_concurrency=1)
+    await sync_to_async(gateway.poller.refresh)()
+    another = await Conversation.objects.acreate(owner=ada, model=MODEL)
+    async with tab_on(another, ada) as before:
+        await before.ask()
+        async with asyncio.timeout(PATIENCE_S):
+            while not fake.num_open:  # noqa: ASYNC110 - it is in another thread
+                await asyncio.sleep(0.05)
+        await tab.ask()
+        assert (await tab.until("queued"))["position"] == 1
+        fake.release(2)
+        await before.until("state", "complete")
+        await tab.until("state", "complete")
 
 
 async def test_the_answer_is_on_record_as_usage_of_its_reader(tab, gateway):
