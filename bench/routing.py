@@ -56,11 +56,11 @@ class TrueMinimum:
         return min(pool.replicas, key=now.load)
 
 
-class BestOfFour:
-    """For comparison: twice as many draws as the default makes."""
+class BestOfTwo:
+    """For comparison: half as many draws as the default makes."""
 
     def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
-        return min(random.sample(pool.replicas, 4), key=now.load)
+        return min(random.sample(pool.replicas, 2), key=now.load)
 
 
 class AtRandom:
@@ -93,8 +93,8 @@ class FastChatShortestQueue:
 CONTENDERS: dict[str, Callable[[], Policy]] = {
     **{policy.value: POLICIES[policy] for policy in BalancingPolicy},
     "(at random)": AtRandom,
-    "(best of four)": BestOfFour,
-    "(minimum of all)": TrueMinimum,
+    "(best of two)": BestOfTwo,
+    "(best of all)": TrueMinimum,
     "(FastChat's shortest queue)": FastChatShortestQueue,
 }
 
