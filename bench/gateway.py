@@ -139,7 +139,13 @@ def prepare_database(upstream: str) -> str:
     )
     deployment = Deployment.objects.create(model=LanguageModel.objects.create(name=MODEL), engine="echo")
     Replica.objects.create(
-        deployment=deployment, worker=worker, phase="ready", capabilities=["chat"], observed_at=now(), slot=0
+        deployment=deployment,
+        worker=worker,
+        phase="ready",
+        capabilities=["chat"],
+        observed_at=now(),
+        slot=0,
+        spec=deployment.spec,
     )
     return issue_key(get_user_model().objects.create_user("bench"), "bench")[1]
 

@@ -94,6 +94,7 @@ def add_replica(url: str, *, model: str = "fake-1", **fields) -> Replica:
     deployment, _ = Deployment.objects.get_or_create(model=entry, engine=EngineName.ECHO)
     values = {
         "slot": Replica.objects.count(),
+        "spec": deployment.spec,
         "phase": ReplicaPhase.READY,
         "capabilities": CAPABILITIES,
         "context_length": 4096,
