@@ -124,7 +124,7 @@ def test_the_tokenizers_class_is_one_that_older_tools_know() -> None:
 
 
 def test_a_few_seconds_of_training_lower_the_loss(tmp_path) -> None:
-    plan = Plan(max_steps=60, max_minutes=5, batch_tokens=1_024, hidden_size=64, num_layers=2)
+    plan = Plan(num_steps=60, batch_tokens=1_024, hidden_size=64, num_layers=2)
     tokenizer = new_tokenizer(plan.seed, num_chats=300)
     model = new_model(tokenizer, plan)
     losses: list[float] = []

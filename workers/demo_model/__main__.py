@@ -1,8 +1,6 @@
 """`python -m workers.demo_model`: makes the demo model, or evaluates the one that ships.
 
-The weights that ship were made on two busy cores in rounds: `--minutes 42`, then `--resume` with seeds 2 and 3 for 30
-and 17 minutes at falling peaks (0.6, 0.4). The corpus was mended between the rounds, so a run from nothing
-gives other weights.
+The weights that ship are those of one run with the defaults, from nothing.
 """
 
 import argparse
@@ -19,15 +17,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from workers.demo_model import WEIGHTS, evaluation, training
 
 DEFAULTS = training.Plan()
-RESUMED_PEAK = 0.3
 
 
 def main() -> None:
     """Parses the command line, trains if asked to, and prints the held-out figures."""
     options = _options()
-    torch.set_num_threads(options.threads)
+    # The training brings threads of its own.
+    torch.set_num_threads(1)
     if not options.evaluate_only:
-        _make(_plan(options), options.output, resumes=options.resume)
+        _make(training.Plan(seed=options.seed, num_steps=options.steps), options.output)
     _evaluate(options.output, show_mistakes=options.mistakes)
 
 
@@ -35,30 +33,18 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m workers.demo_model", description="Makes or evaluates the demo model."
     )
-    parser.add_argument("--minutes", type=float, default=DEFAULTS.max_minutes, help="train no longer than this")
-    parser.add_argument("--steps", type=int, default=DEFAULTS.max_steps, help="train no more steps than this")
+    parser.add_argument("--steps", type=int, default=DEFAULTS.num_steps)
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed)
-    # One by default: a second one gains a fifth on a quiet machine and loses half on a busy one.
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of the weights")
-    parser.add_argument("--resume", action="store_true", help="go on from the weights in --output; use another seed")
     parser.add_argument("--evaluate-only", action="store_true", help="do not train, only grade the weights in --output")
     parser.add_argument("--mistakes", action="store_true", help="print every wrong answer of the held-out chats")
     return parser.parse_args()
 
 
-def _plan(options: argparse.Namespace) -> training.Plan:
-    peak = RESUMED_PEAK if options.resume else DEFAULTS.peak
-    return training.Plan(seed=options.seed, max_steps=options.steps, max_minutes=options.minutes, peak=peak)
-
-
-def _make(plan: training.Plan, output: Path, *, resumes: bool) -> None:
-    if resumes:
-        tokenizer, model = training.load(output)
-    else:
-        tokenizer = training.new_tokenizer(plan.seed)
-        model = training.new_model(tokenizer, plan)
-    print(f"{model.num_parameters():,} parameters, {torch.get_num_threads()} threads")
+def _make(plan: training.Plan, output: Path) -> None:
+    tokenizer = training.new_tokenizer(plan.seed)
+    model = training.new_model(tokenizer, plan)
+    print(f"{model.num_parameters():,} parameters, {plan.num_steps:,} steps")
     with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}") as bar:
         training.train(model, tokenizer, plan, on_step=_shown_on(bar))
     training.save(model, tokenizer, output)

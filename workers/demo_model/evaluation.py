@@ -1,6 +1,5 @@
 """The exam: chats that hold something the training never showed, right only if every single answer is exact."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from workers.demo_model.batches import Encoded, encode, pad
 from workers.demo_model.corpus.chats import Chat, exams
+from workers.demo_model.corpus.held_out import normalised
 from workers.demo_model.corpus.turns import Turn
 
 EXAM_SEED = 2_026
@@ -73,11 +73,16 @@ def exam() -> list[Question]:
 def _distinct(chats: Iterator[Chat]) -> Iterator[Question]:
     seen = set()
     for chat in chats:
-        if (text := json.dumps(chat.messages)) not in seen:
-            seen.add(text)
+        if (asked := _asked(chat)) not in seen:
+            seen.add(asked)
             turn, reason = chat.held_out()[0]
             if not any(_may_stand_in_a_lesson(*held_out) for held_out in chat.held_out()):
                 yield Question(chat, turn.skill, reason, turn.language)
+
+
+def _asked(chat: Chat) -> tuple[str, ...]:
+    """What makes a chat itself; chats that differ only in case and punctuation are one."""
+    return tuple(normalised(message["content"]) for message in chat.messages if message["role"] == "user")
 
 
 def _may_stand_in_a_lesson(turn: Turn, reason: str) -> bool:

@@ -13,7 +13,19 @@ from transformers import PreTrainedTokenizerFast
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 # Not special: clients must see a tool call's tags in the text, whatever they skip.
 TAGS = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>"]
-PIECES = r" ?\p{Ll}+|\p{Lu}+\p{Ll}*|'\p{Ll}+|\p{N}|[\p{Lo}\p{Lm}\p{Lt}]|\p{M}+|\s+| ?[^\s\p{L}\p{N}\p{M}]+"
+PIECES = "|".join(
+    (
+        r" ?\p{Ll}+",
+        r"\p{Lu}+\p{Ll}*",
+        # A quote before any other word is no contraction: in 'ship' it must not swallow the s.
+        r"'(?:s|m|d|t|re|ve|ll)(?!\p{L})",
+        r"\p{N}",
+        r"[\p{Lo}\p{Lm}\p{Lt}]",
+        r"\p{M}+",
+        r"\s+",
+        r" ?[^\s\p{L}\p{N}\p{M}]+",
+    )
+)
 TEMPLATE = Path(__file__).parent / "chat_template.jinja"
 MAX_TOKENS = 2_048
 

@@ -2,8 +2,8 @@
 
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,10 +18,12 @@ from workers.demo_model.corpus.turns import DATA
 from workers.demo_model.tokenizer import MAX_TOKENS, train_tokenizer
 
 NUM_TOKENS = 2_304
-HEAD_SIZE = 64
+# Many small heads copy better than few large ones.
+HEAD_SIZE = 32
 # The fused attention's backward pass on CPU costs twice what plain products do at these lengths.
 ATTENTION = "eager"
 NUM_CHATS_FOR_TOKENIZER = 12_000
+NUM_THREADS = 2
 MATRIX_LEARNING_RATE = 0.02
 OTHER_LEARNING_RATE = 4e-3
 # Tables with words that the chats hold too seldom for the tokenizer to notice.
@@ -32,16 +34,11 @@ DECAY_SHARE = 0.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and how large. Training ends at max_steps or max_minutes, and its schedule knows both.
-
-    peak: the share of the full learning rates that the schedule reaches; less than 1 to go on from trained weights.
-    """
+    """How long and how large. The length is in steps, so that a busy machine makes the same weights, only later."""
 
     seed: int = 1
-    max_steps: int = 12_000
-    max_minutes: float = 55.0
+    num_steps: int = 6_600
     batch_tokens: int = 4_096
-    peak: float = 1.0
     hidden_size: int = 192
     num_layers: int = 4
 
@@ -90,29 +87,24 @@ def new_model(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> LlamaForCausalL
     return model
 
 
-def load(folder: Path) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
-    """A model to go on with."""
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=ATTENTION)
-    return PreTrainedTokenizerFast.from_pretrained(folder), model
-
-
 def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, *, on_step: OnStep) -> None:
     """Trains in place.
 
     The same seed gives the same lessons in the same order. The weights are the same only on the same processor with
-    the same number of threads, and only if it was the limit of steps that ended the training: the schedule of a limit
-    in minutes follows the clock.
+    the same version of torch.
     """
-    optimizers = _optimizers(model)
-    began = time.monotonic()
     model.train()
-    for step, batch in enumerate(_lesson_batches(tokenizer, plan)):
-        done = max(step / plan.max_steps, (time.monotonic() - began) / (60 * plan.max_minutes))
-        if done >= 1:
-            break
-        loss = _step(model, batch, optimizers, plan.peak * _share_of_rate(done))
-        on_step(Progress(step, loss, done))
+    with ThreadPoolExecutor(NUM_THREADS, initializer=_compute_alone) as pool:
+        trainer = Trainer(model, _optimizers(model), pool)
+        for step, batch in enumerate(islice(_lesson_batches(tokenizer, plan), plan.num_steps)):
+            done = step / plan.num_steps
+            loss = trainer.step(batch, _share_of_rate(done))
+            on_step(Progress(step, loss, done))
     model.eval()
+
+
+def _compute_alone() -> None:
+    torch.set_num_threads(1)
 
 
 def _lesson_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[Batch]:
@@ -120,29 +112,53 @@ def _lesson_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[
     return batches(encoded, max_tokens=plan.batch_tokens, rng=random.Random(plan.seed))
 
 
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Takes steps on a few threads, each with its share of a batch's chats.
+
+    Torch's own threads wait for each other after each of a thousand small products, these ones twice a step.
+    """
+
+    model: LlamaForCausalLM
+    optimizers: list[torch.optim.Optimizer]
+    pool: ThreadPoolExecutor
+
+    def step(self, batch: Batch, share_of_rate: float) -> float:
+        """One step. Gives the mean loss of a token."""
+        num_targets = int(batch.is_target.sum())
+        shares = map(Batch, batch.tokens.chunk(NUM_THREADS), batch.is_target.chunk(NUM_THREADS))
+        losses, gradients = zip(*self.pool.map(self._differentiate, shares), strict=True)
+        for weight, *parts in zip(self.model.parameters(), *gradients, strict=True):
+            weight.grad = torch.stack(parts).sum(0) / num_targets
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_lr"] * share_of_rate
+        list(self.pool.map(_step, self.optimizers))
+        return float(sum(losses)) / num_targets
+
+    def _differentiate(self, batch: Batch) -> tuple[float, tuple[torch.Tensor, ...]]:
+        loss = loss_of(self.model, batch)
+        return loss.item(), torch.autograd.grad(loss, list(self.model.parameters()))
+
+
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    optimizer.step()
+
+
 def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name]
     others = [weight for name, weight in model.named_parameters() if weight.ndim != 2 or "embed" in name]
-    muon = torch.optim.Muon(matrices, lr=MATRIX_LEARNING_RATE, weight_decay=0.01, momentum=0.95)
+    muons = [
+        torch.optim.Muon(matrices[part::NUM_THREADS], lr=MATRIX_LEARNING_RATE, weight_decay=0.01, momentum=0.95)
+        for part in range(NUM_THREADS)
+    ]
     adam = torch.optim.AdamW(others, lr=OTHER_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
-    for optimizer in (muon, adam):
-        for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]
-    return [muon, adam]
-
-
-def _step(
-    model: LlamaForCausalLM, batch: Batch, optimizers: list[torch.optim.Optimizer], share_of_rate: float
-) -> float:
-    loss = loss_of(model, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizers: list[torch.optim.Optimizer] = [*muons, adam]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * share_of_rate
-        optimizer.step()
-        optimizer.zero_grad()
-    return loss.item()
+            group["full_lr"] = group["lr"]
+    return optimizers
 
 
 def _share_of_rate(done: float) -> float:
@@ -151,11 +167,11 @@ def _share_of_rate(done: float) -> float:
 
 
 def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy of the assistant's tokens; the others never reach the output layer, which saves a third."""
+    """Summed cross-entropy of the assistant's tokens; the others never reach the output layer, which saves a third."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_has_fast_bfloat16()):
         hidden = model.model(input_ids=batch.tokens[:, :-1], use_cache=False).last_hidden_state
         logits = model.lm_head(hidden[batch.is_target])
-    return functional.cross_entropy(logits.float(), batch.tokens[:, 1:][batch.is_target])
+    return functional.cross_entropy(logits.float(), batch.tokens[:, 1:][batch.is_target], reduction="sum")
 
 
 def _has_fast_bfloat16() -> bool:

@@ -19,18 +19,18 @@ SKILLS: dict[Skill, float] = {
     talk.talk("small_talk"): 9,
     talk.talk("identity"): 9,
     talk.talk("platform"): 11,
-    facts.fact: 18,
+    facts.fact: 20,
     numbers.sums: 12,
-    numbers.counting: 3.5,
-    numbers.neighbours: 0.8,
-    numbers.larger: 0.8,
-    recall.telling: 8,
+    numbers.counting: 4,
+    numbers.neighbours: 1.2,
+    numbers.larger: 1.5,
+    recall.telling: 9,
     recall.recalling: 1.2,
-    recall.repeating: 7,
+    recall.repeating: 8,
     json_answers.json_answer: 7,
-    refusing: 19,
+    refusing: 17,
 }
-NUM_TURNS = ((1, 2, 3, 4, 5, 6, 8, 11), (42, 24, 14, 8, 5, 4, 2, 1))
+NUM_TURNS = ((1, 2, 3, 4, 5, 6), (46, 26, 14, 8, 4, 2))
 TOOLS_SHARE = 0.14
 JSON_PROMPT_SHARE = 0.035
 
@@ -95,7 +95,7 @@ def compose(rng: random.Random) -> Chat:
 
 
 def _prompt(chat: Chat, rng: random.Random) -> None:
-    for _ in range(rng.choices((0, 1, 2), (64, 33, 3))[0]):
+    if rng.random() < 0.28:
         chat.say(rng.choices(("system", "developer"), (8, 1))[0], rng.choice(table("system_prompts")))
 
 
@@ -123,25 +123,22 @@ def _tools_chat(chat: Chat, conversation: Conversation) -> Chat:
 
 def _use_tool(chat: Chat, conversation: Conversation, offer: tools.Offer) -> None:
     rng = conversation.rng
-    turn, twice = tools.tool_exchange(conversation, offer)
+    turn = tools.tool_exchange(conversation, offer)
     typed = as_typed(turn, rng)
-    places = [typed.slots[name] for name in (("x", "y") if twice else ("x",))]
-    calls = [tools.call(offer, place) for place in places]
+    place = typed.slots["x"]
     chat.turns.append(turn)
     chat.say("user", typed.user)
     chat.messages.append(
         {
             "role": "assistant",
             "content": rng.choice(("", None)),
-            "tool_calls": [_tool_call(made, rng) for made in calls],
+            "tool_calls": [_tool_call(tools.call(offer, place), rng)],
         }
     )
     conversation.continues = turn.continues
     if rng.random() < 0.85:
-        results = [tools.result_of(offer, place, conversation) for place in places]
-        for result, _ in results:
-            chat.say("tool", result)
-        conversation.last_answer = (" " if conversation.language == "en" else "").join(said for _, said in results)
+        result, conversation.last_answer = tools.result_of(offer, place, conversation)
+        chat.say("tool", result)
         chat.say("assistant", conversation.last_answer)
 
 
@@ -153,7 +150,7 @@ def _tool_call(made: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 def _take_turn(chat: Chat, conversation: Conversation, offers: list[tools.Offer] | None = None) -> None:
     rng = conversation.rng
-    if rng.random() < 0.08:
+    if rng.random() < 0.04:
         conversation.language = "zh" if conversation.language == "en" else "en"
         conversation.continues = ""
     turn = _draw(conversation)

@@ -38,11 +38,11 @@ class Kind:
 KINDS = {row["name"]: Kind(**row) for row in table("facts")}
 WEIGHTS = {
     "capital": 8,
-    "opposite": 6,
-    "colour": 1.5,
-    "sound": 1.2,
-    "after": 2.5,
-    "before": 2.5,
+    "opposite": 7,
+    "colour": 1.8,
+    "sound": 1.8,
+    "after": 4,
+    "before": 4,
 }
 
 

@@ -1,8 +1,10 @@
 """Which turns the model may never learn from, decided by hashes so that training and evaluation cannot disagree.
 
 A turn is held out for one of four reasons: its whole (narrow) family of wordings is, its wording is whatever fills its
-slots, its very text is, or a word that it must copy (a name, a city) is. Case and punctuation count for nothing here:
-people vary them at will, so a question that differs in nothing else would not be new.
+slots, its very text is, or a word that it must copy (a name, a city) is. A sentence that stands alone, without
+alternatives or slots, is held out only for such a word: nothing else in the lessons would tell what it asks for.
+Case and punctuation count for nothing here: people vary them at will, so a question that differs in nothing else is
+not new.
 """
 
 import re
@@ -40,6 +42,8 @@ def normalised(text: str) -> str:
 
 def _identities(turn: Turn) -> list[tuple[str, str]]:
     identities = [("word", turn.slots[name].lower()) for name in turn.open_slots]
+    if not ("|" in turn.pattern or "{" in turn.asks):
+        return identities
     if turn.pattern.count("|") <= MAX_ALTERNATIVES:
         identities.append(("family", turn.pattern))
     identities.append(("wording", normalised(turn.asks)))

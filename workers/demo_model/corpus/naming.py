@@ -1,4 +1,4 @@
-"""Names, places and words to copy: known ones and, mostly, ones that nobody has ever heard of."""
+"""Names, places and words to copy: known ones and, for a third, ones that nobody has ever heard of."""
 
 import random
 from typing import Any
@@ -28,11 +28,11 @@ def invented(rng: random.Random, num_syllables: tuple[int, int] = (1, 3)) -> str
 
 
 def person(rng: random.Random, language: Language) -> str:
-    """A person's name; half of the Latin ones are invented, and Chinese speakers have Latin names at times."""
+    """A person's name; four in ten of the Latin ones are invented, and Chinese speakers have Latin names at times."""
     if language == "zh" and rng.random() < 0.75:
         return _chinese_person(rng)
-    first = rng.choice(_people("names_en")) if rng.random() < 0.4 else invented(rng, (1, 2)).capitalize()
-    if rng.random() < 0.15:
+    first = rng.choice(_people("names_en")) if rng.random() < 0.6 else invented(rng, (1, 2)).capitalize()
+    if rng.random() < 0.1:
         last = rng.choice(_people("surnames_en")) if rng.random() < 0.5 else invented(rng, (1, 2)).capitalize()
         return f"{first} {last}"
     return first
@@ -49,13 +49,13 @@ def city(rng: random.Random, language: Language) -> str:
     """A city to copy: known, invented, or with its state or country behind it."""
     if language == "zh":
         return _chinese_city(rng)
-    name = rng.choice(_people("cities_en")) if rng.random() < 0.55 else invented(rng, (2, 2)).capitalize()
-    if rng.random() < 0.1:
+    name = rng.choice(_people("cities_en")) if rng.random() < 0.65 else invented(rng, (2, 2)).capitalize()
+    if rng.random() < 0.05:
         name = (
             rng.choice(("San ", "New ", "Saint ", "Port ", "North ", "El ", "Bad "))
             + invented(rng, (2, 2)).capitalize()
         )
-    if rng.random() < 0.07:
+    if rng.random() < 0.04:
         name += ", " + rng.choice(
             ("CA", "NY", "MA", "TX", "France", "Germany", "Japan", "UK", "WA", "Canada", "Italy", "China")
         )
@@ -64,9 +64,9 @@ def city(rng: random.Random, language: Language) -> str:
 
 def _chinese_city(rng: random.Random) -> str:
     draw = rng.random()
-    if draw < 0.55:
-        return str(rng.choice(_people("cities_zh")))
     if draw < 0.65:
+        return str(rng.choice(_people("cities_zh")))
+    if draw < 0.72:
         return str(rng.choice(_people("cities_en")))
     letters = _people("given_zh") + _people("surnames_zh") + RARE_CHINESE
     return "".join(rng.choice(letters) for _ in range(rng.choice((2, 2, 3)))) + rng.choice(("", "", "市", "县", "镇"))
@@ -87,8 +87,8 @@ def phrase(rng: random.Random, language: Language) -> str:
     if language == "zh" and rng.random() < 0.8:
         return "".join(rng.choice(_people("phrases_zh")) for _ in range(rng.choice((1, 1, 1, 2))))
     words = [
-        rng.choice(_people("words_en")) if rng.random() < 0.8 else invented(rng, (1, 2))
-        for _ in range(rng.randint(1, 5))
+        rng.choice(_people("words_en")) if rng.random() < 0.88 else invented(rng, (1, 2))
+        for _ in range(rng.randint(1, 4))
     ]
     text = " ".join(words)
     return text.capitalize() if rng.random() < 0.4 else text

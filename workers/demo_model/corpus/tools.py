@@ -22,7 +22,7 @@ class Offer:
 
 
 WORDINGS: dict[str, Any] = table("tools")
-ARGUMENTS = ["city", "location", "place", "city", "location", "town", "city_name", "address", "q", "where", "region"]
+ARGUMENTS = ["city", "location", "place", "city", "location", "town", "city_name"]
 ARGUMENT_DESCRIPTIONS = [
     "The city",
     "The city and state, e.g. San Francisco, CA",
@@ -37,17 +37,17 @@ ARGUMENT_DESCRIPTIONS = [
 
 
 def draw_offers(rng: random.Random) -> list[Offer]:
-    """The tools of one chat: mostly the weather, at times the time too, and up to two that the model never calls."""
-    families = rng.choices((["weather"], ["weather", "time"], ["time"], []), (7, 2, 1, 1))[0]
+    """The tools of one chat: mostly the weather, at times the time too, and at times one that the model never calls."""
+    families = rng.choices((["weather"], ["weather", "time"], ["time"], []), (8, 2, 1, 1))[0]
     offers = [_offer(family, rng) for family in families]
-    others = rng.sample(WORDINGS["others"], rng.choice((0, 0, 1, 2) if families else (1, 2)))
+    others = rng.sample(WORDINGS["others"], rng.choice((0, 0, 1)) if families else 1)
     offers += [Offer("", name, argument, {}, _schema(name, about, argument, rng)) for name, about, argument in others]
     rng.shuffle(offers)
     return offers
 
 
 def _offer(family: str, rng: random.Random) -> Offer:
-    name = rng.choice(WORDINGS["names"][family]) if rng.random() < 0.9 else f"{naming.invented(rng)}_{family}"
+    name = rng.choice(WORDINGS["names"][family])
     argument = rng.choice(ARGUMENTS)
     schema = _schema(name, rng.choice(WORDINGS["descriptions"][family]), argument, rng)
     fixed: dict[str, str] = {}
@@ -79,26 +79,23 @@ def _schema(name: str, about: str, argument: str, rng: random.Random) -> dict[st
     return {"type": "function", "function": function}
 
 
-def tool_exchange(conversation: Conversation, offer: Offer) -> tuple[Turn, bool]:
-    """The question that calls this tool, and whether it names two places."""
+def tool_exchange(conversation: Conversation, offer: Offer) -> Turn:
+    """The question that calls this tool."""
     rng, language = conversation.rng, conversation.language
-    twice = rng.random() < 0.12
+    patterns = WORDINGS["asks"][offer.family]
     if conversation.continues == offer.family and rng.random() < 0.5:
-        patterns, twice = WORDINGS["follow_ups"], False
-    else:
-        patterns = (WORDINGS["both"] if twice else WORDINGS["asks"])[offer.family]
+        patterns = WORDINGS["follow_ups"]
     pattern, asks = conversation.wording(patterns)
-    names = ("x", "y") if twice else ("x",)
     return Turn(
         skill="tools",
         language=language,
         pattern=pattern,
         asks=asks,
         answers="",
-        slots={name: naming.city(rng, language) for name in names},
-        open_slots=names,
+        slots={"x": naming.city(rng, language)},
+        open_slots=("x",),
         continues=offer.family,
-    ), twice
+    )
 
 
 def call(offer: Offer, place: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ BEFORE = {
     ),
 }
 AFTER = {
-    "en": (" please", ", please", " thanks", ", thank you", " pls", ", bot", " exactly"),
+    "en": (" please", ", please", " thanks", ", thank you", " pls"),
     "zh": (",谢谢", "呢", "呀", "啊", " 谢谢"),
 }
 CONTRACTIONS = {
@@ -89,17 +89,14 @@ def as_typed(turn: Turn, rng: random.Random) -> Typed:
 
 
 def _case(rng: random.Random) -> Case:
-    draw = rng.random()
-    if draw < 0.32:
-        return str.lower
-    return str.upper if draw < 0.335 else str
+    return str.lower if rng.random() < 0.2 else str
 
 
 def _politely(asks: str, language: Language, rng: random.Random) -> str:
-    if rng.random() < 0.1:
+    if rng.random() < 0.07:
         before = rng.choice(BEFORE[language])
         asks = before + (asks[:1].lower() + asks[1:] if language == "en" and not asks.startswith("{") else asks)
-    if rng.random() < 0.06:
+    if rng.random() < 0.03:
         body, end = _split_end(asks)
         asks = body + rng.choice(AFTER[language]) + end
     return asks
@@ -113,7 +110,7 @@ def _slipped(asks: str, rng: random.Random) -> str:
     spots = [
         found.start() for found in re.finditer(r"(?<=[a-z])[a-z](?=[a-z ])", SLOT.sub(lambda s: "#" * len(s[0]), asks))
     ]
-    if len(spots) > 8 and rng.random() < 0.05:
+    if len(spots) > 8 and rng.random() < 0.01:
         spot = rng.choice(spots)
         slip = rng.choice(("", asks[spot] * 2, asks[spot + 1] + asks[spot], rng.choice("aeiourstn")))
         asks = asks[:spot] + slip + asks[spot + (2 if len(slip) == 2 and slip[0] != slip[1] else 1) :]
@@ -125,8 +122,8 @@ def _punctuated(asks: str, turn: Turn, rng: random.Random) -> str:
     draw = rng.random()
     if draw < 0.35:
         end = ""
-    elif draw < 0.45 and not turn.is_plain:
-        end = rng.choice(("?", "!", "??", "...", " ?", "!!", "?!", ".", " .", "。"))
+    elif draw < 0.42 and not turn.is_plain:
+        end = rng.choice(("?", "!", "??", "...", " ?", "!!", "?!", "."))
     if turn.language == "zh" and rng.random() < 0.7:
         body, end = body.translate(FULL_WIDTH), end.translate(FULL_WIDTH)
     return " " * (rng.random() < 0.02) + body + end + " " * (rng.random() < 0.03)
