@@ -31,8 +31,13 @@ SKILLS: dict[Skill, float] = {
     refusing: 17,
 }
 NUM_TURNS = ((1, 2, 3, 4, 5, 6), (46, 26, 14, 8, 4, 2))
-TOOLS_SHARE = 0.14
+TOOLS_SHARE = 0.11
 JSON_PROMPT_SHARE = 0.035
+COPYING: tuple[tuple[Skill, ...], ...] = (
+    (recall.telling,),
+    (recall.repeating,),
+    (recall.telling, recall.recalling),
+)
 
 
 @dataclass(slots=True)
@@ -65,6 +70,12 @@ def lessons(seed: int) -> Iterator[Chat]:
     return (chat for chat in _chats(random.Random(f"lessons {seed}")) if not chat.held_out())
 
 
+def copying_lessons(seed: int) -> Iterator[Chat]:
+    """The endless stream of the simplest chats: say it after me, and what did I tell you?"""
+    rng = random.Random(f"copying {seed}")
+    return (chat for chat in iter(lambda: _copying(rng), None) if not chat.held_out())
+
+
 def exams(seed: int) -> Iterator[Chat]:
     """The endless stream of chats that hold at least one turn that training never sees.
 
@@ -77,6 +88,13 @@ def exams(seed: int) -> Iterator[Chat]:
 def _chats(rng: random.Random) -> Iterator[Chat]:
     while True:
         yield compose(rng)
+
+
+def _copying(rng: random.Random) -> Chat:
+    conversation, chat = Conversation(rng=rng, language=rng.choice(("en", "en", "zh"))), Chat()
+    for skill in rng.choice(COPYING):
+        _add(chat, conversation, skill(conversation))
+    return chat
 
 
 def compose(rng: random.Random) -> Chat:
