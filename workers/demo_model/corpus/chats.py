@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,15 +65,21 @@ class Chat:
         return Chat(self.messages[: asked[num_turns]], self.tools, self.turns[:num_turns])
 
 
+Draw = Callable[[random.Random], Chat]
+
+
 def lessons(seed: int) -> Iterator[Chat]:
     """The endless stream of chats to learn from; none holds a turn that is held out."""
-    return (chat for chat in _chats(random.Random(f"lessons {seed}")) if not chat.held_out())
+    return _taught(compose, random.Random(f"lessons {seed}"))
 
 
 def copying_lessons(seed: int) -> Iterator[Chat]:
     """The endless stream of the simplest chats: say it after me, and what did I tell you?"""
-    rng = random.Random(f"copying {seed}")
-    return (chat for chat in iter(lambda: _copying(rng), None) if not chat.held_out())
+    return _taught(_copying, random.Random(f"copying {seed}"))
+
+
+def _taught(draw: Draw, rng: random.Random) -> Iterator[Chat]:
+    return (chat for chat in _chats(draw, rng) if not chat.held_out())
 
 
 def exams(seed: int) -> Iterator[Chat]:
@@ -82,12 +88,12 @@ def exams(seed: int) -> Iterator[Chat]:
     Long chats hold one more often; drawing them more seldom keeps the exam's chats as long as people's are.
     """
     rng = random.Random(f"exams {seed}")
-    return (chat.as_exam() for chat in _chats(rng) if chat.held_out() and rng.random() < 1 / len(chat.turns))
+    return (chat.as_exam() for chat in _chats(compose, rng) if chat.held_out() and rng.random() < 1 / len(chat.turns))
 
 
-def _chats(rng: random.Random) -> Iterator[Chat]:
+def _chats(draw: Draw, rng: random.Random) -> Iterator[Chat]:
     while True:
-        yield compose(rng)
+        yield draw(rng)
 
 
 def _copying(rng: random.Random) -> Chat:
