@@ -1,6 +1,6 @@
 """`python -m workers.demo_model`: makes the demo model, or evaluates the one that ships.
 
-The weights that ship are those of one run with the defaults, from nothing.
+The weights that ship are those of one run with the defaults, from nothing: 44 minutes on two busy cores.
 """
 
 import argparse

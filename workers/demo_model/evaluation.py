@@ -1,4 +1,8 @@
-"""The exam: chats that hold something the training never showed, right only if every single answer is exact."""
+"""The exam: chats that hold something the training never showed, right only if every single answer is exact.
+
+Equally many for each skill and language, however often people ask for either. New are wordings, texts and words of the
+lessons' world; what is outside that world is asked as something to refuse.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
