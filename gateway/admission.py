@@ -104,7 +104,12 @@ class Admission:
 
     @property
     def num_waiting(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(self.num_waiting_by_model.values())
+
+    @property
+    def num_waiting_by_model(self) -> dict[str, int]:
+        """From any thread."""
+        return {model: len(line) for model, line in list(self._lines.items())}
 
     async def place(self, claim: Claim) -> Place:
         """Raises GatewayError; cancelled, it leaves the line and takes nothing with it."""

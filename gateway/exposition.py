@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_GET
 from prometheus_client import PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -23,15 +23,22 @@ class RuntimeCollector(Collector):
     """What runs in this process now."""
 
     def collect(self) -> Iterator[Metric]:
-        balancer = current().balancer
+        balancer, admission = current().balancer, current().admission
         flying = GaugeMetricFamily(
             "flotilla_requests_in_flight", "Requests of this process that replicas work on.", labels=["model"]
         )
         for model, num in list(balancer.in_flight_by_model.items()):
             flying.add_metric([model], num)
+        waiting = GaugeMetricFamily(
+            "flotilla_requests_waiting", "Requests that wait in this process for a place.", labels=["model"]
+        )
+        for model, num in admission.num_waiting_by_model.items():
+            waiting.add_metric([model], num)
+        told = CounterMetricFamily("flotilla_standings_told", "How often somebody who waits was told how they stand.")
+        told.add_metric([], admission.num_told)
         left_out = GaugeMetricFamily("flotilla_replicas_left_out", "Replicas that this process has found failing.")
         left_out.add_metric([], balancer.breaker.num_open)
-        yield from (flying, left_out)
+        yield from (flying, waiting, told, left_out)
 
     def describe(self) -> list[Metric]:
         """Nothing: no gateway may run yet."""

@@ -4,8 +4,10 @@ import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.gateway.conftest import HELLO, post, the_record
-from tests.gateway.fake_replica import USAGE
+from fleet.models import Deployment
+from tests.gateway.conftest import HELLO, post, the_record, wait_until
+from tests.gateway.crowd import Crowd
+from tests.gateway.fake_replica import USAGE, linger
 
 TOKEN = "for-prometheus"
 CHAT = {"model": "fake-1", "messages": HELLO}
@@ -70,3 +72,14 @@ def test_without_the_token_nothing_is_told(settings, token, shown, status):
     assert refused.status_code == status
     assert b"METRICS_TOKEN" in refused.content
     assert b"flotilla_" not in refused.content
+
+
+def test_who_waits_for_a_place_is_counted(scrape, gateway, key, fake):
+    Deployment.objects.update(max_concurrency=1)
+    gateway.refresh()
+    fake.behave = linger
+    with Crowd(gateway) as crowd:
+        asked = [crowd.ask(key) for _ in range(3)]
+        wait_until(lambda: scrape().get(sample("flotilla_requests_waiting", model="fake-1")) == 2)
+        fake.release(3)
+        assert [one.heard().status for one in asked] == [200] * 3
