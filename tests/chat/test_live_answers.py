@@ -19,10 +19,10 @@ from chat import live
 from chat.consumers import MAX_FRAME_BYTES
 from chat.models import Conversation, Message, MessagePhase
 from chat.routing import websocket_urlpatterns
-from fleet.models import Deployment
 from gateway.models import UsageRecord
 from tests.chat.conftest import MODEL
 from tests.gateway import fake_replica
+from tests.gateway.conftest import give_places
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,7 +119,7 @@ async def test_the_answer_is_kept_in_its_row(tab):
 
 async def test_who_waits_for_the_model_is_told_their_place(tab, gateway, fake, ada):
     fake.behave = fake_replica.linger
-    await Deployment.objects.aupdate(max_concurrency=1)
+    await sync_to_async(give_places)(1)
     await sync_to_async(gateway.poller.refresh)()
     another = await Conversation.objects.acreate(owner=ada, model=MODEL)
     async with tab_on(another, ada) as before:

@@ -103,6 +103,13 @@ def add_replica(url: str, *, model: str = "fake-1", **fields) -> Replica:
     return Replica.objects.create(deployment=deployment, worker=worker, **values)
 
 
+def give_places(num: int) -> None:
+    """Each replica answers so many requests at a time."""
+    Deployment.objects.update(max_concurrency=num)
+    for deployment in Deployment.objects.all():
+        deployment.replicas.update(spec=deployment.spec)
+
+
 @pytest.fixture
 def fake() -> Iterator[FakeReplica]:
     replica = FakeReplica()

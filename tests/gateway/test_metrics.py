@@ -4,8 +4,7 @@ import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleet.models import Deployment
-from tests.gateway.conftest import HELLO, post, the_record, wait_until
+from tests.gateway.conftest import HELLO, give_places, post, the_record, wait_until
 from tests.gateway.crowd import Crowd
 from tests.gateway.fake_replica import USAGE, linger
 
@@ -75,7 +74,7 @@ def test_without_the_token_nothing_is_told(settings, token, shown, status):
 
 
 def test_who_waits_for_a_place_is_counted(scrape, gateway, key, fake):
-    Deployment.objects.update(max_concurrency=1)
+    give_places(1)
     gateway.refresh()
     fake.behave = linger
     with Crowd(gateway) as crowd:

@@ -5,10 +5,9 @@ import re
 import openai
 import pytest
 
-from fleet.models import Deployment
 from gateway import runtime
 from gateway.models import UsageState
-from tests.gateway.conftest import HELLO, the_record, wait_until
+from tests.gateway.conftest import HELLO, give_places, the_record, wait_until
 from tests.gateway.crowd import Crowd
 from tests.gateway.fake_replica import WORDS, linger, refuse
 
@@ -16,7 +15,7 @@ from tests.gateway.fake_replica import WORDS, linger, refuse
 @pytest.fixture
 def crowd(gateway, fake):
     """With them, the model's only replica answers one request at a time, and only when it is told to."""
-    Deployment.objects.update(max_concurrency=1)
+    give_places(1)
     gateway.refresh()
     fake.behave = linger
     with Crowd(gateway) as crowd:

@@ -8,11 +8,11 @@ from django.contrib.auth import get_user_model
 from django.utils.timezone import now
 
 from accounts.models import Team
-from fleet.models import Deployment, LanguageModel, Replica
+from fleet.models import LanguageModel, Replica
 from gateway import runtime
 from gateway.issuing import issue_key
 from gateway.models import UsageRecord, UsageState
-from tests.gateway.conftest import add_replica, post, wait_until
+from tests.gateway.conftest import add_replica, give_places, post, wait_until
 from tests.gateway.crowd import BODY, Crowd
 from tests.gateway.fake_replica import FakeReplica, answer, linger, refuse, take_a_moment
 
@@ -20,7 +20,7 @@ from tests.gateway.fake_replica import FakeReplica, answer, linger, refuse, take
 @pytest.fixture
 def crowd(gateway):
     """With them, the model's only replica answers one request at a time, and only when it is told to."""
-    Deployment.objects.update(max_concurrency=1)
+    give_places(1)
     gateway.refresh()
     with Crowd(gateway) as crowd:
         yield crowd
@@ -71,7 +71,7 @@ def test_the_record_says_how_long_a_request_waited(crowd, key, slow):
 
 
 def test_a_models_own_limit_holds_over_all_its_replicas(gateway, crowd, key, slow):
-    Deployment.objects.update(max_concurrency=8)
+    give_places(8)
     limit(gateway, max_concurrency=2)
     for _ in range(5):
         crowd.ask(key)
