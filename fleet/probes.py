@@ -19,6 +19,7 @@ from fleet.models import Cause, ProbeFailure, Transition, Worker, WorkerState
 from fleet.trust import server_name, trusted
 
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
+_TRANSPORTS_CLOSE_WITHIN_S = 0.1
 _MAX_AT_A_TIME = 200
 
 
@@ -64,7 +65,10 @@ def _record(outcome: str, workers: Sequence[Worker]) -> None:
 async def _call_all(workers: Sequence[Worker]) -> list[Call]:
     connector = aiohttp.TCPConnector(limit=_MAX_AT_A_TIME, force_close=True)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        return await asyncio.gather(*(_call(session, worker) for worker in workers))
+        calls = await asyncio.gather(*(_call(session, worker) for worker in workers))
+    # asyncio closes the transport of a handshake that failed a little later, and warns if its loop has ended by then.
+    await asyncio.sleep(_TRANSPORTS_CLOSE_WITHIN_S)
+    return calls
 
 
 async def _call(session: aiohttp.ClientSession, worker: Worker) -> Call:
