@@ -24,7 +24,7 @@ def browser() -> Client:
 
 @pytest.fixture
 def form(admin_user) -> dict[str, object]:
-    return {"name": "nightly report", "owner": admin_user.pk, "valid_for": "90"}
+    return {"name": "nightly report", "owner": admin_user.pk, "scopes": ["inference"], "valid_for": "90"}
 
 
 def shown_key(page: str) -> str:
