@@ -31,6 +31,7 @@ def issue_join_token(page: Page) -> str:
     page.goto("/admin/fleet/jointoken/add/")
     page.get_by_label("Name").fill("rack 4")
     save(page)
+    page.get_by_text("By hand, in a copy of this repository").click()
     return shlex.split(page.locator("#command").inner_text())[-1]
 
 
@@ -41,8 +42,8 @@ def test_a_worker_arrives_and_a_model_becomes_ready_while_one_looks_on(admin: Pa
 
     LanguageModel.objects.create(name="parrot")
     admin.goto("/admin/fleet/deployment/add/")
-    admin.get_by_label("Model").select_option(label="parrot")
-    admin.get_by_label("Engine").select_option("echo")
+    admin.get_by_role("combobox", name="Model").select_option(label="parrot")
+    admin.get_by_role("combobox", name="Engine").select_option("echo")
     admin.locator("select[name=pinned_workers]").select_option(label="box-7 (alive)")
     save(admin)
     row = admin.get_by_role("row").filter(has_text="parrot")

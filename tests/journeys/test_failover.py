@@ -33,7 +33,9 @@ def two_workers(start_worker, deploy, client):
 
     def start(**fields):
         daemons = [start_worker("worker-1"), start_worker("worker-2")]
-        wait_until(lambda: Worker.objects.count() == 2, what="both workers have joined", log=daemons[1].log)
+        # Before its first heartbeat a worker counts as silent, and the other one would be given both replicas.
+        heard = Worker.objects.filter(last_heartbeat_at__isnull=False)
+        wait_until(lambda: heard.count() == 2, what="both workers have called", log=daemons[1].log)
         ready = deploy("m", num_replicas=2, **fields).replicas.filter(phase="ready")
         wait_until(lambda: ready.count() == 2, what="both replicas are ready", log=daemons[1].log)
         wait_until(lambda: answers(client), what="the gateway knows them")
