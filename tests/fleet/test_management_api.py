@@ -64,6 +64,19 @@ def test_a_model_is_deployed_scaled_stopped_and_started(program, make_worker):
     assert Replica.objects.desired().count() == 1
 
 
+def test_a_deployment_is_changed_in_part_and_checked_as_a_whole(program, make_worker):
+    worker = make_worker()
+    program.post("/models", {"name": "llama"}, status=201)
+    program.post("/models", {"name": "qwen"}, status=201)
+    made = program.post("/deployments", {"model": "llama", "engine": "echo"}, status=201)
+    path = f"/deployments/{made['id']}"
+    changed = program.call("patch", path, {"model": "qwen", "pinned_to": [str(worker.pk)], "source": "delay=1"}).json()
+    assert (changed["model"], changed["engine"], changed["source"]) == ("qwen", "echo", "delay=1")
+    assert changed["pinned_to"] == [str(worker.pk)]
+    refused = program.call("patch", path, {"engine": "transformers", "source": ""})
+    assert (refused.status_code, list(refused.json()["error"]["fields"])) == (400, ["source"])
+
+
 def test_a_deployment_tells_why_it_does_not_run(program, make_worker, make_deployment):
     make_worker("box-1", cordoned=True)
     deployment = make_deployment()

@@ -35,7 +35,7 @@ class Workers(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateMod
         reconcile()
 
     @extend_schema(responses=serializers.TransitionSerializer(many=True))
-    @action(detail=True, filter_backends=[])
+    @action(detail=True)
     def timeline(self, request: Request, pk: str) -> Response:
         """Changes of state, the latest first."""
         rows = Transition.objects.filter(worker=self.get_object())
@@ -57,17 +57,17 @@ class Workers(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateMod
         return self._as_it_is()
 
     @extend_schema(request=serializers.Drain)
-    @action(detail=True, methods=["post"], serializer_class=serializers.Drain)
+    @action(detail=True, methods=["post"])
     def drain(self, request: Request, pk: str) -> Response:
         """Move everything off it."""
-        maintenance.drain(self._worker(), **self._asked())
+        maintenance.drain(self._worker(), **asked(serializers.Drain, request))
         return self._as_it_is()
 
     @extend_schema(request=serializers.Maintain)
-    @action(detail=True, methods=["post"], serializer_class=serializers.Maintain)
+    @action(detail=True, methods=["post"])
     def maintain(self, request: Request, pk: str) -> Response:
         """Drain it, and show everywhere why."""
-        maintenance.maintain(self._worker(), **self._asked())
+        maintenance.maintain(self._worker(), **asked(serializers.Maintain, request))
         return self._as_it_is()
 
     @extend_schema(request=None)
@@ -92,9 +92,6 @@ class Workers(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateMod
 
     def _worker(self) -> Worker:
         return self.get_object()
-
-    def _asked(self) -> dict[str, Any]:
-        return asked(cast(type[Serializer[Any]], self.get_serializer_class()), self.request)
 
     def _as_it_is(self) -> Response:
         return Response(serializers.WorkerSerializer(self.get_object()).data)
