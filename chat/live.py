@@ -31,6 +31,7 @@ from gateway import runtime
 from gateway.admission import Standing
 from gateway.errors import GatewayError
 from gateway.generation import Call, new_request_id, open_generation
+from gateway.presence import Presence
 from gateway.sse import Finished, TextDelta, text_deltas
 from gateway.uninterrupted import uninterrupted
 
@@ -114,6 +115,7 @@ class LiveAnswer:
     _drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _has_news: asyncio.Event = field(default_factory=asyncio.Event)
     _generation: "asyncio.Task[Ending] | None" = None
+    _presence: Presence = field(default_factory=Presence)
 
     async def run(self) -> None:
         self._generation = asyncio.create_task(self._generate())
@@ -161,6 +163,7 @@ class LiveAnswer:
             stream=True,
             request_id=new_request_id(),
             session=str(self.reply.conversation_id),
+            presence=self._presence,
         )
 
     async def _tell_place(self, standing: Standing) -> None:
@@ -201,8 +204,8 @@ class LiveAnswer:
         layer = get_channel_layer()
         while True:
             event = await layer.receive(self.channel)
-            if event["type"] == "answer.stop" and self._generation:
-                self._generation.cancel()
+            if event["type"] == "answer.stop":
+                self._end()
             if event["type"] == "answer.report":
                 await _courteously(self._report_to(event["reply_channel"]))
 
@@ -225,8 +228,14 @@ class LiveAnswer:
             except DatabaseError:
                 logger.warning("Answer %s could not be saved; next try in a second", self.reply.message_id)
                 continue
-            if not is_ours and self._generation:
-                self._generation.cancel()  # deleted, or settled by somebody else: nobody wants the rest
+            if not is_ours:
+                self._end()  # deleted, or settled by somebody else: nobody wants the rest
+
+    def _end(self) -> None:
+        """Nobody waits for more."""
+        self._presence.leave()
+        if self._generation:
+            self._generation.cancel()
 
     async def _wind_down(self, tasks: list["asyncio.Task[Any]"]) -> None:
         """Leaving the generation stops the engine and writes the usage record; that must have happened, too."""

@@ -175,7 +175,14 @@ def _begin(conversation: Conversation, asked: Message, *, model: str, after: UUI
 
 
 def _caller(owner: User) -> Caller:
-    return Caller(user_id=owner.pk, user_name=owner.get_username(), key_id=None, key_name="chat", weight=owner.weight)
+    return Caller(
+        user_id=owner.pk,
+        user_name=owner.get_username(),
+        key_id=None,
+        key_name="chat",
+        team_id=owner.team_id,
+        weight=owner.weight,
+    )
 
 
 def _history(conversation: Conversation, asked: Message) -> list[dict[str, str]]:

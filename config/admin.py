@@ -13,8 +13,9 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from audit.admin_base import AuditedAdmin
 
 # Nothing here is scheduled by the sun or by a single moment.
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
@@ -33,7 +34,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
+class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, AuditedAdmin):
     form = PeriodicTaskForm
     # The package's own template carries an inline script, which the policy of these pages forbids.
     change_form_template = None
@@ -54,11 +55,11 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
 
 
 @admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(ModelAdmin):
+class IntervalScheduleAdmin(AuditedAdmin):
     list_display = ("__str__", "every", "period")
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(ModelAdmin):
+class CrontabScheduleAdmin(AuditedAdmin):
     list_display = ("__str__", "human_readable")
     fields = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")

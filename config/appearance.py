@@ -61,8 +61,13 @@ UNFOLD = {
                 "items": [
                     _menu(_("API keys"), "key", "admin:gateway_apikey_changelist"),
                     _menu(_("Users"), "person", "admin:accounts_user_changelist"),
+                    _menu(_("Invitations"), "mail", "admin:accounts_invitation_changelist"),
                     _menu(_("Teams"), "diversity_3", "admin:accounts_team_changelist"),
                     _menu(_("Groups"), "group", "admin:auth_group_changelist"),
+                    _menu(_("Content policies"), "shield", "admin:gateway_contentpolicy_changelist"),
+                    _menu(_("Terms of use"), "gavel", "admin:accounts_terms_changelist"),
+                    _menu(_("Rules of signing in"), "lock_person", "admin:accounts_signinrules_changelist"),
+                    _menu(_("Audit log"), "policy", "admin:audit_auditentry_changelist"),
                 ],
             },
             {

@@ -13,16 +13,24 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from accounts.factors import FactorFirst  # noqa: E402
+from accounts.gate import GatedSocket  # noqa: E402
+from accounts.terms import TermsFirst  # noqa: E402
 from chat import live as chat  # noqa: E402
 from chat.routing import websocket_urlpatterns as chat_websockets  # noqa: E402
+from config import probes  # noqa: E402
 from config.body_limit import BodyLimit  # noqa: E402
 from config.same_origin import SameOrigin  # noqa: E402
 from fleet.routing import websocket_urlpatterns as fleet_websockets  # noqa: E402
 from gateway import asgi as gateway  # noqa: E402
 from gateway import runtime  # noqa: E402
+from gateway.cors import CrossOrigin  # noqa: E402
 
-websockets = SameOrigin(AuthMiddlewareStack(URLRouter([*chat_websockets, *fleet_websockets])))
+_live = GatedSocket(URLRouter([*chat_websockets, *fleet_websockets]), [TermsFirst, FactorFirst])
+websockets = SameOrigin(AuthMiddlewareStack(_live))
 
+api = CrossOrigin(gateway.application)
+probe = probes.Probes()
 pages = BodyLimit(django, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
@@ -35,8 +43,10 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await runtime.ready()
     if scope["type"] == "websocket":
         await websockets(scope, receive, send)
-    elif scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
-        await gateway.application(scope, receive, send)
+    elif gateway.is_asked(scope["path"]):
+        await api(scope, receive, send)
+    elif scope["path"] in probes.PATHS:
+        await probe(scope, receive, send)
     else:
         await pages(scope, receive, send)
 

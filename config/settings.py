@@ -1,7 +1,10 @@
 """Settings, from the environment: the defaults are right on a laptop, and what production lacks stops the boot."""
 
+import sys
 from datetime import timedelta
 from ipaddress import ip_network
+
+from django.core.exceptions import ImproperlyConfigured
 
 from config import appearance
 from config.environment import BASE_DIR, VAR_DIR, env, local_secret
@@ -35,7 +38,8 @@ if BEHIND_TLS:
     SECURE_HSTS_SECONDS = 31_536_000
 
 INSTALLED_APPS = [
-    "daphne",
+    # Its Twisted costs every process a quarter of a second and 16 MB.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",
@@ -50,6 +54,12 @@ INSTALLED_APPS = [
     "channels",
     "django_celery_beat",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "audit",
     "accounts",
     "fleet",
     "gateway",
@@ -65,9 +75,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.terms.TermsFirst",
+    "accounts.factors.FactorFirst",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.csp.PageContentSecurityPolicy",
+    "config.wrong_method.WrongMethodPage",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -96,8 +110,62 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-LOGIN_URL = "login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
+
+# --- Sign-in ---------------------------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Flotilla: "
+ACCOUNT_FORMS = {"reset_password": "accounts.forgotten.ForgottenForm"}
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_PREVENT_ENUMERATION = False
+"""A name that is taken is said to be taken: the other way needs mail, which an installation may not have."""
+MFA_ADAPTER = "accounts.factors.FactorAdapter"
+MFA_FORMS = {"authenticate": "accounts.factors.SecondFactorForm", "add_webauthn": "accounts.factors.AddPasskeyForm"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Flotilla"
+# Half a minute either way: phones' clocks are off, and people type slowly (RFC 6238, 5.2).
+MFA_TOTP_TOLERANCE = 1
+OIDC_CREATES_ACCOUNTS = env.bool("OIDC_CREATES_ACCOUNTS", default=False)
+"""Whether whoever the provider knows gets an account, whatever SIGN_UP says."""
+SOCIALACCOUNT_ADAPTER = "accounts.social.ProviderAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True
+"""A link, not a form: browsers hold our form-action against every further address that the provider sends them to."""
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
+SOCIALACCOUNT_PROVIDERS = {}
+if OIDC_SERVER_URL := env.str("OIDC_SERVER_URL", default=""):
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "main",
+                "name": env.str("OIDC_NAME", default="OpenID Connect"),
+                "client_id": env.str("OIDC_CLIENT_ID"),
+                "secret": env.str("OIDC_CLIENT_SECRET"),
+                "settings": {"server_url": OIDC_SERVER_URL},
+            }
+        ],
+    }
+SIGN_UP = env.str("SIGN_UP", default="closed")
+"""Who may make an account: open (anybody), invitation, or closed (administrators make them)."""
+if SIGN_UP not in ("open", "invitation", "closed"):
+    raise ImproperlyConfigured(f"SIGN_UP is {SIGN_UP!r}; it is one of open, invitation and closed.")
+SIGN_IN_ATTEMPTS = env.int("SIGN_IN_ATTEMPTS", default=5)
+SIGN_IN_LOCKED = timedelta(seconds=env.int("SIGN_IN_LOCKED_S", default=300))
+"""How many wrong passwords a name has from one address, or from a browser that knew the right one, in that time."""
+SIGN_IN_ATTEMPTS_PER_ADDRESS = env.int("SIGN_IN_ATTEMPTS_PER_ADDRESS", default=30)
+"""Within a minute, whatever the names."""
+ACCOUNT_RATE_LIMITS = {
+    # Only what fails is counted: others at an attacker's address must be able to sign in.
+    "login": None,
+    # Where allauth asks for itself: wrong codes of a second factor, by person.
+    "login_failed": f"{SIGN_IN_ATTEMPTS}/{SIGN_IN_LOCKED.total_seconds():.0f}s/key",
+}
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
@@ -119,12 +187,25 @@ if REDIS_URL:
         "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
     }
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+elif IS_EMBEDDED:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20_000}}
+    }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    # Several web processes count the attempts to sign in together.
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "flotilla_cache",
+            "OPTIONS": {"MAX_ENTRIES": 20_000},
+        }
+    }
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL or "filesystem://")
 if CELERY_BROKER_URL.startswith("filesystem"):
+    CELERY_BROKER_TRANSPORT = "config.file_broker.Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(VAR_DIR / "broker"),
         "data_folder_out": str(VAR_DIR / "broker"),
@@ -178,10 +259,12 @@ ADMIN_CONTENT_SECURITY_POLICY = {
 UNFOLD = appearance.UNFOLD
 LIVE_SOURCES = [
     "fleet.fragments.fleet_fragments",
-    "fleet.fragments.timeline_fragments",
+    "fleet.fragments.history_fragments",
     "gateway.overview.gateway_fragments",
 ]
 """Who tells admin's open pages what changed: functions from the kinds asked for to fragments."""
+FINDING_SOURCES = ["gateway.budget_warnings.budget_findings", "gateway.moderation.idle.idle_policy_findings"]
+"""Who else has something for the list of what needs attention: functions that give fleet.attention.Finding."""
 LIVE_INTERVAL = timedelta(seconds=env.float("LIVE_INTERVAL_S", default=1))
 """How often an open admin page looks for changes."""
 
@@ -213,6 +296,15 @@ SNAPSHOT_INTERVAL = timedelta(seconds=env.float("SNAPSHOT_INTERVAL_S", default=0
 """How often a web process looks for changed keys, models and replicas."""
 JOURNAL_DIR = VAR_DIR / "journal"
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=8 * 1024 * 1024)
+MAX_AUDIO_BYTES = env.int("MAX_AUDIO_BYTES", default=25 * 1024 * 1024)
+"""Of a recording that is to be transcribed."""
+MAX_IMAGES = env.int("MAX_IMAGES", default=16)
+MAX_IMAGE_BYTES = env.int("MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
+"""How many images a request may hold or link to, and how large they may be together."""
+IMAGE_TIMEOUT = timedelta(seconds=env.float("IMAGE_TIMEOUT_S", default=10))
+"""How long it may take to fetch those that a request links to."""
+IMAGE_NETWORKS = [str(ip_network(network)) for network in env.list("IMAGE_NETWORKS", default=[])]
+"""Where images are fetched from beside the public network."""
 BODY_TIMEOUT = timedelta(seconds=env.float("BODY_TIMEOUT_S", default=60))
 """How long a client may take to send a request's body."""
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
@@ -228,13 +320,33 @@ QUEUE_MAX_BYTES = env.int("QUEUE_MAX_BYTES", default=256 * 1024 * 1024)
 """What may wait in one web process for all models together: so many requests, and so much of their bodies."""
 RETURN_WITHIN = timedelta(seconds=env.float("RETURN_WITHIN_S", default=10))
 """How soon a worker that was there a moment ago is hoped to be back: so long its requests wait without any news."""
+CURRENCY = env.str("CURRENCY", default="USD")
+"""Of all prices, costs and budgets; amounts are not converted when it changes."""
+EMAIL_URL = env.str("EMAIL_URL", default="")
+"""smtp+tls://user:password@host:587; empty: nothing is mailed."""
+vars().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="flotilla@localhost")
 USAGE_KEEP_DAYS = env.int("USAGE_KEEP_DAYS", default=400)
 """How long single usage records are kept; their sums by the hour stay."""
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+"""Whose pages may call the API from a browser: https://tool.example.com; * for any."""
+RESPONSES_KEEP_DAYS = env.int("RESPONSES_KEEP_DAYS", default=30)
+RESPONSES_KEEP_NUM = env.int("RESPONSES_KEEP_NUM", default=10_000)
+"""How long /v1/responses keeps what its callers have it keep, and how many for each of them."""
+
+AUDIT_KEEP_DAYS = env.int("AUDIT_KEEP_DAYS", default=0)
+"""How long entries of the audit log are kept; 0: for ever."""
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "config.redaction.RedactSecrets"}},
+    "filters": {
+        "redact": {
+            "()": "protocol.redaction.RedactSecrets",
+            "masks_personal_data": env.bool("LOG_MASK_PERSONAL_DATA", default=True),
+        }
+    },
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},

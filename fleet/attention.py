@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from fleet.badges import LOST, UNPLACED
 from fleet.models import ProbeFailure, RollbackCause, RolloutPhase, WorkerState
-from fleet.overview import LOST, UNPLACED, DeploymentView, Overview, WorkerView
+from fleet.overview import DeploymentView, Overview, WorkerView
 from protocol.control import ReplicaPhase
 
 LITTLE_DISK_BYTES = 1024**3
@@ -35,12 +36,15 @@ class Finding:
 
 def findings(overview: Overview) -> list[Finding]:
     """What needs attention, the worst first; empty when the fleet is well."""
-    found = [*_first_steps(overview), *_workers(overview), *_deployments(overview), *_providers(overview)]
+    return by_urgency([*_first_steps(overview), *_workers(overview), *_deployments(overview), *_providers(overview)])
+
+
+def by_urgency(found: Sequence[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: ("danger", "warning", "info").index(finding.tone))
 
 
 def _first_steps(overview: Overview) -> Iterator[Finding]:
-    if not overview.members and not overview.has_offers:
+    if not overview.members and not overview.offers:
         yield Finding(
             tone="info",
             title=_("No worker has joined yet"),
@@ -48,7 +52,7 @@ def _first_steps(overview: Overview) -> Iterator[Finding]:
             action=_("Issue a join token"),
             url=reverse("admin:fleet_jointoken_add"),
         )
-    if not overview.deployments and not overview.has_offers:
+    if not overview.deployments and not overview.offers:
         yield Finding(
             tone="info",
             title=_("No model is deployed"),
@@ -186,16 +190,16 @@ def progress(deployment: DeploymentView) -> str:
     """What the rollout that runs is waiting for, in a sentence; empty when none does."""
     if deployment.rollout is None:
         return ""
-    new = [replica for replica in deployment.replicas if not replica.is_outdated]
-    failed = next((replica for replica in new if replica.phase == ReplicaPhase.FAILED), None)
-    coming = next((one for one in new if one.phase in (ReplicaPhase.LOADING, ReplicaPhase.PENDING)), None)
-    if failed:
+    new = {replica.phase: replica for replica in deployment.replicas if not replica.is_outdated}
+    if failed := new.get(ReplicaPhase.FAILED):
         return _("The new replica on %(worker)s failed and is tried once more: %(error)s") % {
             "worker": failed.worker_name,
             "error": _sentence(failed.error),
         }
-    if coming:
+    if coming := new.get(ReplicaPhase.LOADING) or new.get(ReplicaPhase.PENDING):
         return _("The new replica on %(worker)s is loading.") % {"worker": coming.worker_name}
+    if lost := new.get(LOST):
+        return _("The worker of the new replica, %(worker)s, is silent.") % {"worker": lost.worker_name}
     if deployment.refusals:
         return _("It waits for a place (%(reasons)s).") % {"reasons": told(deployment.refusals)}
     return _("The new version answers requests, and takes over when it has done so well for %(seconds)g s.") % {
@@ -207,7 +211,7 @@ def _providers(overview: Overview) -> Iterator[Finding]:
     for provider in overview.providers:
         if provider.is_enabled and provider.failure:
             yield Finding(
-                tone="danger" if provider.num_models else "warning",
+                tone="danger" if provider.models else "warning",
                 title=_("Provider %(name)s: %(state)s") % {"name": provider.name, "state": provider.state},
                 cause=_sentence(_("It says: %(words)s") % {"words": provider.detail} if provider.detail else ""),
                 action=_("Open the provider"),

@@ -1,6 +1,28 @@
-"""How a state is shown."""
+"""How a state is shown: a word, and a colour's meaning."""
 
 from dataclasses import dataclass
+
+from django.utils.translation import pgettext
+
+from fleet.models import WorkerState
+from protocol.control import ReplicaPhase
+
+LOST = "lost"
+"""Shown in place of the phase when the replica's worker is silent or revoked: what it last said may be untrue."""
+UNPLACED = "unplaced"
+STOPPED = "stopped"
+
+_TONES = {
+    ReplicaPhase.READY.value: "success",
+    ReplicaPhase.LOADING.value: "info",
+    ReplicaPhase.DRAINING.value: "warning",
+    ReplicaPhase.FAILED.value: "danger",
+    LOST: "danger",
+    UNPLACED: "warning",
+    WorkerState.ALIVE.value: "success",
+    WorkerState.UNREACHABLE.value: "warning",
+    WorkerState.SILENT.value: "danger",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,3 +33,30 @@ class Badge:
     tone: str
     progress: int | None = None
     """Percent, while something loads."""
+
+
+def state_badge(state: WorkerState) -> Badge:
+    """The badge of a worker's state."""
+    return Badge(text=str(state.label), tone=_TONES.get(state.value, "neutral"))
+
+
+def phase_badge(phase: str, progress: float | None = None) -> Badge:
+    """The badge of a replica's or deployment's phase; LOADING says how far, if `progress`, 0 to 1, is given."""
+    percent = round(progress * 100) if progress is not None and phase == ReplicaPhase.LOADING else None
+    text = _phase_words()[phase]
+    return Badge(
+        text=f"{text} {percent} %" if percent is not None else text, tone=_TONES.get(phase, "neutral"), progress=percent
+    )
+
+
+def _phase_words() -> dict[str, str]:
+    return {
+        ReplicaPhase.PENDING: pgettext("replica", "pending"),
+        ReplicaPhase.LOADING: pgettext("replica", "loading"),
+        ReplicaPhase.READY: pgettext("replica", "ready"),
+        ReplicaPhase.DRAINING: pgettext("replica", "draining"),
+        ReplicaPhase.FAILED: pgettext("replica", "failed"),
+        LOST: pgettext("replica", "lost"),
+        UNPLACED: pgettext("deployment", "no place"),
+        STOPPED: pgettext("deployment", "stopped"),
+    }

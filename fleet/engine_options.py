@@ -5,9 +5,31 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from protocol.engines import ENGINE_KINDS, EngineKind, missing_options, mistyped_options, unknown_options
+from protocol.engines import (
+    ENGINE_KINDS,
+    EngineKind,
+    missing_options,
+    mistyped_options,
+    unfit_options,
+    unknown_options,
+)
+from protocol.parameters import (
+    CHOICES,
+    DIMENSIONS,
+    ECHO,
+    FUNCTIONS,
+    GRAMMAR,
+    LOGPROBS,
+    SAMPLING,
+    STRUCTURED,
+    TOOL_CHOICE,
+    VISION,
+)
 
-CAPABILITIES = ("chat", "completions", "embeddings", "tools")
+CAPABILITIES = (
+    "chat", "completions", "embeddings", "tools", "tokenize", "rerank", "images", "moderation", "transcription",
+    SAMPLING, LOGPROBS, CHOICES, STRUCTURED, GRAMMAR, TOOL_CHOICE, ECHO, FUNCTIONS, DIMENSIONS, VISION,
+)  # fmt: skip
 
 
 def faults_of(*, engine: str, source: str, dtype: str, quantization: str, options: Any) -> dict[str, list[str]]:
@@ -59,6 +81,8 @@ def _option_faults(engine: str, kind: EngineKind, options: Any) -> Iterator[str]
         yield _unknown(engine, kind, name)
     for name, wanted in mistyped_options(kind, options).items():
         yield _("“%(name)s” must be of the type %(type)s.") % {"name": name, "type": wanted.value}
+    for name, known in unfit_options(kind, options).items():
+        yield _("“%(name)s” may be: %(known)s.") % {"name": name, "known": _list(known)}
     for name in missing_options(kind, options):
         yield _("“%(name)s” is missing.") % {"name": name}
     if engine == "command":

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from fleet.addresses import PinnedAddress, is_within, pin_for
 from fleet.errors import JoinTokenRefused
-from fleet.models import Cause, JoinToken, Transition, Worker
+from fleet.models import Cause, JoinToken, JoinTokenState, Transition, Worker
 from protocol.codec import to_builtins
 from protocol.control import Enrolled, Enrolment
 from protocol.tokens import TokenKind, hash_token, is_well_formed, make_token, token_hint
@@ -24,6 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 THIS_MACHINE = "127.0.0.1"
+_UNUSABLE = {
+    JoinTokenState.REVOKED: "was revoked",
+    JoinTokenState.EXPIRED: "has expired",
+    JoinTokenState.USED_UP: "is used up",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ def usable_join_token(text: str, peer: str = THIS_MACHINE) -> JoinToken:
     token = JoinToken.objects.filter(token_hash=hash_token(text)).first()
     if token is None:
         raise JoinTokenRefused("This join token is unknown here. Issue one in the admin of this server.")
-    if why := _why_unusable(token):
+    if why := _UNUSABLE.get(token.state):
         raise JoinTokenRefused(f"The join token “{token.name}” {why}. Issue another one in the admin.")
     if token.networks and not is_within(peer, token.networks):
         allowed = ", ".join(token.networks)
@@ -96,16 +101,6 @@ def enrol(token_text: str, enrolment: Enrolment, *, peer: str = THIS_MACHINE) ->
         credential=credential,
         heartbeat_interval_s=settings.HEARTBEAT_INTERVAL.total_seconds(),
     )
-
-
-def _why_unusable(token: JoinToken) -> str | None:
-    if token.revoked_at:
-        return "was revoked"
-    if token.expires_at <= now():
-        return "has expired"
-    if token.max_uses is not None and token.num_uses >= token.max_uses:
-        return "is used up"
-    return None
 
 
 def _make_worker(enrolment: Enrolment, *, token: JoinToken, address: PinnedAddress, credential: str) -> Worker:

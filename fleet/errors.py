@@ -8,6 +8,7 @@ FleetError
 ├── NetworksMalformed       the administrator: write 10.0.0.0/8 or 10.0.0.7
 ├── LabelsMalformed         the administrator: write name=value, separated by commas
 ├── ActRefused              the administrator: what was asked cannot be done as things are; the text says what can
+├── WorkerNotReached        the operator: the worker does not tell what it was asked; the text says why
 ├── HeartbeatReplayed       nobody, or the administrator if somebody replays what they overheard
 │   └── CredentialShared    the operator: two daemons use one credential, the one that was started later is heard
 ├── ProviderFault           the administrator: its URL, its key, its bill; or nobody, until it is well again
@@ -71,6 +72,10 @@ class ActRefused(FleetError):
     status, code = 409, "act_refused"
 
 
+class WorkerNotReached(FleetError):
+    status, code = 502, "worker_not_reached"
+
+
 class HeartbeatReplayed(FleetError):
     status, code = 409, "heartbeat_replayed"
 
@@ -82,7 +87,7 @@ class CredentialShared(HeartbeatReplayed):
 class ProviderFault(FleetError):
     """A provider did not do what it was asked; the text is its own, where it said anything."""
 
-    code = "provider_fault"
+    status, code = 502, "provider_fault"
 
     def __init__(self, failure: "ProviderFailure", words: str) -> None:
         super().__init__(words)

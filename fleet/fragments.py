@@ -12,14 +12,14 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
 
-from fleet.attention import findings, progress, shortfall
-from fleet.badges import Badge
-from fleet.overview import DeploymentView, Overview, ReplicaView, WorkerView, read_overview
+from fleet.attention import Finding, by_urgency, findings, progress, shortfall
+from fleet.overview import Overview, ReplicaView, read_overview
 from fleet.provider_overview import ProviderView
+from fleet.samples import read_load
 from fleet.timeline import read_timeline
 
-TIMELINE_KEY: Final = re.compile(r"timeline:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MAX_TIMELINES = 4
+_HISTORY_KEY: Final = re.compile(r"(timeline|load):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAX_HISTORIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +45,34 @@ def fleet_fragments(kinds: Collection[str]) -> dict[str, Fragment]:
     return dict(_fleet_fragments(read_overview()))
 
 
-def timeline_fragments(kinds: Collection[str]) -> dict[str, Fragment]:
-    """Timelines, of the workers that are asked for by whole keys: nobody looks at all of them."""
-    wanted = [key for key in kinds if TIMELINE_KEY.fullmatch(key)]
-    return {
-        key: Fragment("fleet/_timeline.html", {"entries": read_timeline(key.partition(":")[2])})
-        for key in wanted[:MAX_TIMELINES]
-    }
+def history_fragments(kinds: Collection[str]) -> dict[str, Fragment]:
+    """What happened to workers, and how busy they were: of those that are asked for by whole keys, as nobody looks at
+    all of them."""
+    wanted = [key for key in kinds if _HISTORY_KEY.fullmatch(key)]
+    return {key: _history(*key.split(":")) for key in wanted[:_MAX_HISTORIES]}
+
+
+def _history(kind: str, worker_id: str) -> Fragment:
+    if kind == "load":
+        return Fragment("fleet/_load.html", {"lines": read_load(worker_id)})
+    return Fragment("fleet/_timeline.html", {"entries": read_timeline(worker_id)})
 
 
 def _fleet_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
-    found = findings(overview)
+    found = by_urgency([*findings(overview), *_from_elsewhere()])
     yield "attention", Fragment("fleet/_attention.html", {"findings": found, "num_deployments": overview.num_wanted})
     yield "workers", Fragment("fleet/_workers.html", {"workers": overview.members})
-    yield "models", Fragment("fleet/_models.html", {"deployments": overview.deployments})
+    yield "models", Fragment("fleet/_models.html", {"deployments": overview.deployments, "offers": overview.offers})
     yield "capacity", Fragment("fleet/_capacity.html", {"overview": _counts(overview)})
     yield from _worker_fragments(overview)
     yield from _deployment_fragments(overview)
     yield from _replica_fragments(overview)
     yield from _provider_fragments(overview)
+
+
+def _from_elsewhere() -> Iterator[Finding]:
+    for path in settings.FINDING_SOURCES:
+        yield from import_string(path)()
 
 
 def _counts(overview: Overview) -> dict[str, int]:
@@ -75,18 +84,6 @@ def _counts(overview: Overview) -> dict[str, int]:
     }
 
 
-def worker_badge(worker: WorkerView) -> Fragment:
-    return Fragment("fleet/_badge.html", {"badge": worker.badge})
-
-
-def worker_beat(worker: WorkerView) -> Fragment:
-    return Fragment("fleet/_beat.html", {"moment": worker.last_heartbeat_at})
-
-
-def deployment_badge(deployment: DeploymentView) -> Fragment:
-    return Fragment("fleet/_deployment_badge.html", {"badge": deployment.badge, "deployment": deployment})
-
-
 def replica_badge(replica: ReplicaView) -> Fragment:
     return Fragment("fleet/_badge.html", {"badge": replica.badge})
 
@@ -94,8 +91,7 @@ def replica_badge(replica: ReplicaView) -> Fragment:
 def _worker_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
     for worker in overview.workers:
         yield f"worker:{worker.worker_id}", Fragment("fleet/_worker.html", {"worker": worker})
-        yield f"worker-badge:{worker.worker_id}", worker_badge(worker)
-        yield f"worker-beat:{worker.worker_id}", worker_beat(worker)
+        yield f"worker-card:{worker.worker_id}", Fragment("fleet/_worker_card.html", {"worker": worker})
     yield "worker-list", _listing(worker.worker_id for worker in overview.workers)
     for token_id in overview.known_join_tokens:
         arrived = [worker for worker in overview.workers if worker.join_token_id == token_id]
@@ -107,7 +103,7 @@ def _deployment_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
         why, progressing = shortfall(deployment, overview), progress(deployment)
         context = {"deployment": deployment, "why": why, "progress": progressing}
         yield f"deployment:{deployment.deployment_id}", Fragment("fleet/_deployment.html", context)
-        yield f"deployment-badge:{deployment.deployment_id}", deployment_badge(deployment)
+        yield f"deployment-card:{deployment.deployment_id}", Fragment("fleet/_deployment_card.html", context)
     yield "deployment-list", _listing(str(deployment.deployment_id) for deployment in overview.deployments)
 
 
@@ -119,7 +115,7 @@ def _replica_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:
 
 
 def provider_badge(provider: ProviderView) -> Fragment:
-    return Fragment("fleet/_badge.html", {"badge": Badge(text=provider.state, tone=provider.tone)})
+    return Fragment("fleet/_badge.html", {"badge": provider.badge})
 
 
 def _provider_fragments(overview: Overview) -> Iterator[tuple[str, Fragment]]:

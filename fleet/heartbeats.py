@@ -13,6 +13,7 @@ from fleet.enrolment import THIS_MACHINE
 from fleet.errors import CredentialShared, HeartbeatReplayed, WorkerRevoked
 from fleet.models import Cause, Replica, Rollout, Transition, Worker, WorkerState
 from fleet.reconciler import reconcile
+from fleet.samples import take_sample
 from protocol.codec import to_builtins
 from protocol.control import DesiredReplica, DesiredState, Heartbeat, ReplicaPhase, ReplicaStatus
 
@@ -32,6 +33,7 @@ _OBSERVED = (
     "ready_at",
     "context_length",
     "capabilities",
+    "adapters",
     "observed_at",
 )
 
@@ -45,11 +47,12 @@ def record_heartbeat(worker: Worker, beat: Heartbeat, *, peer: str = THIS_MACHIN
     """
     if beat.boot_id in worker.past_boots:
         raise _shared(worker)
-    before, last_boot_id = worker.state, worker.boot_id
+    before, last_boot_id, last_beat_at = worker.state, worker.boot_id, worker.last_heartbeat_at
     with transaction.atomic():
         _record_worker(worker, beat, peer)
         _note_change(worker, before, last_boot_id)
         has_moved = _record_replicas(worker, beat)
+        take_sample(worker, beat, last_beat_at)
     if worker.state is not before or has_moved or Rollout.objects.running().exists():
         # It can take replicas now, or wants to be rid of them; or another may take over: a task would be late.
         reconcile()
@@ -61,7 +64,12 @@ def desired_state(worker: Worker) -> DesiredState:
     replicas = worker.replicas.desired().select_related("deployment__model")
     return DesiredState(
         replicas=[
-            DesiredReplica(replica_id=str(replica.pk), model=replica.deployment.model.name, **replica.spec)
+            DesiredReplica(
+                replica_id=str(replica.pk),
+                model=replica.deployment.model.name,
+                adapters=replica.deployment.adapters,
+                **replica.spec,
+            )
             for replica in replicas
         ],
         heartbeat_interval_s=settings.HEARTBEAT_INTERVAL.total_seconds(),
@@ -176,4 +184,5 @@ def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
     row.num_restarts, row.memory_bytes = status.num_restarts, status.memory_bytes
     row.context_length = status.info.context_length if status.info else None
     row.capabilities = list(status.info.capabilities) if status.info else []
+    row.adapters = status.adapters
     row.observed_at = at

@@ -1,38 +1,24 @@
 """What the fleet is doing, on plain values: read once, compared, shown. What nobody vouches for is not shown."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils.translation import pgettext
+from django.utils.translation import gettext, pgettext
 
-from fleet.badges import Badge
+from fleet.acts import DeploymentAct, ReplicaAct, WorkerAct, deployment_acts, worker_acts
+from fleet.adapters import failing_adapters
+from fleet.badges import LOST, STOPPED, UNPLACED, Badge, phase_badge, state_badge
+from fleet.capacity import Capacity, capacity, device_names
 from fleet.labels import format_labels
-from fleet.models import Deployment, JoinToken, Replica, Rollout, Worker, WorkerState
+from fleet.models import Deployment, Duty, JoinToken, ProbeFailure, Replica, Rollout, Worker, WorkerState
 from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement_input import placed_from, sites_from, wanted_from
-from fleet.provider_overview import ProviderView, read_providers
+from fleet.provider_overview import Offer, ProviderView, read_providers
 from fleet.rollout import Plan, plan
 from fleet.rollout_view import RolloutView, rollout_views
 from protocol.control import ReplicaPhase
-
-LOST = "lost"
-"""Shown in place of the phase when the replica's worker is silent or revoked: what it last said may be untrue."""
-UNPLACED = "unplaced"
-STOPPED = "stopped"
-
-_TONES = {
-    ReplicaPhase.READY.value: "success",
-    ReplicaPhase.LOADING.value: "info",
-    ReplicaPhase.DRAINING.value: "warning",
-    ReplicaPhase.FAILED.value: "danger",
-    LOST: "danger",
-    UNPLACED: "warning",
-    WorkerState.ALIVE.value: "success",
-    WorkerState.UNREACHABLE.value: "warning",
-    WorkerState.SILENT.value: "danger",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +39,22 @@ class ReplicaView:
     num_waiting: int
     num_restarts: int
     memory_bytes: int
+    placed_at: datetime
+    is_restarting: bool
+    """An administrator has asked for another in its place."""
 
     @property
     def badge(self) -> Badge:
         return phase_badge(self.phase, self.progress)
+
+    @property
+    def acts(self) -> tuple[ReplicaAct, ...]:
+        return (ReplicaAct.STOP,) if self.is_restarting else (ReplicaAct.RESTART, ReplicaAct.STOP)
+
+    @property
+    def reason(self) -> str:
+        """Why it is as it is, where that needs saying."""
+        return self.error or _reasons().get(self.phase, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +63,8 @@ class WorkerView:
     name: str
     address: str
     state: WorkerState
-    is_cordoned: bool
-    is_emptied: bool
-    """An administrator has asked for everything to be moved off."""
+    duty: Duty
+    awaits_approval: bool
     maintenance_remark: str
     labels: str
     last_heartbeat_at: datetime | None
@@ -78,7 +75,23 @@ class WorkerView:
     """Where its models lie; None before its first heartbeat."""
     join_token_id: int | None
     devices: str
+    capacity: Capacity
+    software_version: str
     replicas: tuple[ReplicaView, ...]
+
+    @property
+    def is_cordoned(self) -> bool:
+        return self.duty is not Duty.IN_SERVICE
+
+    @property
+    def is_emptied(self) -> bool:
+        """An administrator has asked for everything to be moved off."""
+        return self.duty in (Duty.EMPTIED, Duty.MAINTENANCE)
+
+    @property
+    def acts(self) -> tuple[WorkerAct, ...]:
+        is_revoked = self.state is WorkerState.REVOKED
+        return worker_acts(self.duty, is_revoked=is_revoked, awaits_approval=self.awaits_approval)
 
     @property
     def badge(self) -> Badge:
@@ -92,6 +105,17 @@ class WorkerView:
         if self.is_emptied:
             return pgettext("worker", "draining") if self.replicas else pgettext("worker", "drained")
         return pgettext("worker", "cordoned") if self.is_cordoned else ""
+
+    @property
+    def cause(self) -> str:
+        """Why it is in its state, where that needs saying."""
+        if self.maintenance_remark:
+            return gettext("Under maintenance: %(remark)s") % {"remark": self.maintenance_remark}
+        if self.is_shared:
+            return gettext("A second daemon uses its credential.")
+        if self.state is WorkerState.UNREACHABLE:
+            return str(ProbeFailure(self.probe_failure).label)
+        return _causes().get(self.state, "")
 
     @property
     def num_ready(self) -> int:
@@ -111,6 +135,8 @@ class DeploymentView:
     num_wanted: int
     pinned_workers: tuple[str, ...]
     """Names of the workers it must run on; empty when the fleet chooses."""
+    labels: str
+    """That a worker must have."""
     is_stopped: bool
     replicas: tuple[ReplicaView, ...]
     refusals: tuple[tuple[str, str], ...] = ()
@@ -122,6 +148,32 @@ class DeploymentView:
     def num_ready(self) -> int:
         """Those beyond what is wanted, while old and new ones answer, do not count."""
         return min(self.num_wanted, sum(replica.phase == ReplicaPhase.READY for replica in self.replicas))
+
+    @property
+    def num_unplaced(self) -> int:
+        """Wanted replicas that have no worker."""
+        return max(0, self.num_wanted - len({replica.slot for replica in self.replicas}))
+
+    @property
+    def num_renewed(self) -> int:
+        """Ready ones of the version that is wanted now."""
+        is_new = (replica.phase == ReplicaPhase.READY and not replica.is_outdated for replica in self.replicas)
+        return min(self.num_wanted, sum(is_new))
+
+    @property
+    def acts(self) -> tuple[DeploymentAct, ...]:
+        last = self.rollouts[0] if self.rollouts else None
+        return deployment_acts(
+            is_stopped=self.is_stopped,
+            last_phase=last.phase if last else "",
+            has_version_before=last is not None and bool(last.changes),
+        )
+
+    @property
+    def observed(self) -> tuple[tuple[Badge, int], ...]:
+        """How many of its replicas are in each phase; those without a place last."""
+        counts = Counter(replica.phase for replica in self.replicas) + Counter({UNPLACED: self.num_unplaced})
+        return tuple((phase_badge(phase), count) for phase, count in counts.items())
 
     @property
     def rollout(self) -> RolloutView | None:
@@ -166,9 +218,9 @@ class Overview:
         return tuple(worker for worker in self.workers if worker.state is not WorkerState.REVOKED)
 
     @property
-    def has_offers(self) -> bool:
-        """Whether a provider answers for some model."""
-        return any(provider.is_enabled and provider.num_models for provider in self.providers)
+    def offers(self) -> tuple[Offer, ...]:
+        """Models that providers answer for."""
+        return tuple(offer for provider in self.providers for offer in provider.offers)
 
     @property
     def known_join_tokens(self) -> set[int]:
@@ -187,20 +239,6 @@ class Overview:
     @property
     def num_wanted(self) -> int:
         return sum(deployment.num_wanted for deployment in self.deployments)
-
-
-def state_badge(state: WorkerState) -> Badge:
-    """The badge of a worker's state."""
-    return Badge(text=str(state.label), tone=_TONES.get(state.value, "neutral"))
-
-
-def phase_badge(phase: str, progress: float = 0.0) -> Badge:
-    """The badge of a replica's or deployment's phase; LOADING says how far, `progress` being 0 to 1."""
-    percent = round(progress * 100) if phase == ReplicaPhase.LOADING else None
-    text = _phase_words()[phase]
-    return Badge(
-        text=f"{text} {percent} %" if percent is not None else text, tone=_TONES.get(phase, "neutral"), progress=percent
-    )
 
 
 def read_overview() -> Overview:
@@ -246,16 +284,19 @@ def _refusals(todo: Plan) -> Mapping[int, Sequence[tuple[str, str]]]:
     }
 
 
-def _phase_words() -> dict[str, str]:
+def _causes() -> dict[str, str]:
     return {
-        ReplicaPhase.PENDING: pgettext("replica", "pending"),
-        ReplicaPhase.LOADING: pgettext("replica", "loading"),
-        ReplicaPhase.READY: pgettext("replica", "ready"),
-        ReplicaPhase.DRAINING: pgettext("replica", "draining"),
-        ReplicaPhase.FAILED: pgettext("replica", "failed"),
-        LOST: pgettext("replica", "lost"),
-        UNPLACED: pgettext("deployment", "no place"),
-        STOPPED: pgettext("deployment", "stopped"),
+        WorkerState.PENDING: gettext("It runs nothing until somebody approves it."),
+        WorkerState.SILENT: gettext("No heartbeat comes: see whether the machine is up and its daemon runs."),
+        WorkerState.DRAINING: gettext("Its daemon was told to stop, and finishes the last answers."),
+    }
+
+
+def _reasons() -> dict[str, str]:
+    return {
+        ReplicaPhase.PENDING: gettext("Its worker has not begun to load it."),
+        ReplicaPhase.DRAINING: gettext("It finishes its last answers."),
+        LOST: gettext("Its worker is silent."),
     }
 
 
@@ -271,11 +312,13 @@ def replica_view(replica: Replica) -> ReplicaView:
         is_outdated=replica.spec != replica.deployment.spec,
         phase=replica.phase if is_vouched_for else LOST,
         progress=replica.progress,
-        error=replica.error,
+        error=replica.error or failing_adapters(replica.adapters),
         num_running=replica.num_running if is_vouched_for else 0,
         num_waiting=replica.num_waiting if is_vouched_for else 0,
         num_restarts=replica.num_restarts,
         memory_bytes=replica.memory_bytes if is_vouched_for else 0,
+        placed_at=replica.created_at,
+        is_restarting=replica.restart_requested_at is not None,
     )
 
 
@@ -285,8 +328,8 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
         name=worker.name,
         address=worker.address,
         state=worker.state,
-        is_cordoned=worker.cordoned,
-        is_emptied=worker.drain_requested_at is not None,
+        duty=worker.duty,
+        awaits_approval=worker.awaits_approval,
         maintenance_remark=worker.maintenance_remark,
         labels=format_labels(worker.labels),
         last_heartbeat_at=worker.last_heartbeat_at,
@@ -294,7 +337,9 @@ def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:
         is_shared=worker.is_shared,
         disk_free_bytes=worker.hardware.get("disk_free_bytes"),
         join_token_id=worker.join_token_id,
-        devices=", ".join(str(device.get("name", "?")) for device in worker.hardware.get("devices", [])),
+        devices=device_names(worker.hardware),
+        capacity=capacity(worker.hardware if worker.state is not WorkerState.SILENT else {}),
+        software_version=worker.software_version,
         replicas=tuple(replicas),
     )
 
@@ -314,6 +359,7 @@ def deployment_view(
         source=deployment.source,
         num_wanted=deployment.num_wanted,
         pinned_workers=tuple(pinned_workers),
+        labels=format_labels(deployment.selector),
         is_stopped=deployment.is_stopped,
         replicas=tuple(sorted(replicas, key=lambda replica: replica.slot)),
         refusals=tuple(refusals),

@@ -6,19 +6,16 @@ A heartbeat shows that a worker can call us; only this shows that we can call it
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
 from django.db import transaction
 from django.utils.timezone import now
 
-from fleet.addresses import pinned_url
 from fleet.models import Cause, ProbeFailure, Transition, Worker, WorkerState
-from fleet.trust import server_name, trusted
+from fleet.worker_calls import ask, failure_of
 
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_TIMEOUT_S = 2.0
 _TRANSPORTS_CLOSE_WITHIN_S = 0.1
 _MAX_AT_A_TIME = 200
 
@@ -73,31 +70,8 @@ async def _call_all(workers: Sequence[Worker]) -> list[Call]:
 
 async def _call(session: aiohttp.ClientSession, worker: Worker) -> Call:
     try:
-        async with _health(session, worker) as answer:
+        async with ask(session, worker, ("GET", "/health"), timeout_s=_TIMEOUT_S) as answer:
             failure = "" if answer.status == 200 else ProbeFailure.STRANGER
             return Call(failure=failure, date=answer.headers.get("Date", ""))
     except (aiohttp.ClientError, OSError) as error:
-        return Call(failure=_failure(error))
-
-
-def _failure(error: Exception) -> ProbeFailure:
-    match error:
-        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
-            return ProbeFailure.UNTRUSTED
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            return ProbeFailure.REFUSED
-        case aiohttp.ClientConnectorError() | TimeoutError():
-            return ProbeFailure.NO_ANSWER
-    return ProbeFailure.STRANGER
-
-
-def _health(session: aiohttp.ClientSession, worker: Worker) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    host = urlsplit(worker.address).netloc
-    return session.get(
-        f"{pinned_url(worker.address, worker.pinned_ip)}/health",
-        headers={"Authorization": f"Bearer {worker.gateway_secret}", "Host": host},
-        timeout=_TIMEOUT,
-        allow_redirects=False,
-        ssl=trusted(worker.certificate_sha256),
-        server_hostname=server_name(worker.address, host),
-    )
+        return Call(failure=failure_of(error))

@@ -5,18 +5,13 @@ metadata services never. Else whoever may write a URL could read what only this 
 """
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from fleet.addresses import IPAddress, is_never_allowed, unmapped
 from fleet.errors import AddressRefused
-
-_METADATA = frozenset(map(ip_address, ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")))
-"""Of Azure, Alibaba, Oracle and AWS; the others' are link-local."""
-_NAT64 = ip_network("64:ff9b::/96")
+from fleet.outbound import Place, place_of
 
 
 def check_url(url: str) -> None:
@@ -26,32 +21,20 @@ def check_url(url: str) -> None:
         check_ip(answer, is_encrypted=parts.scheme == "https")
 
 
-def check_ip(text: str, *, is_encrypted: bool) -> None:
+def check_ip(ip: str, *, is_encrypted: bool) -> None:
     """Raises AddressRefused unless a connection may go to that IP address."""
-    ip = _meant(ip_address(text.partition("%")[0]))
-    if is_never_allowed(ip) or ip in _METADATA:
+    place = place_of(ip, settings.PROVIDER_NETWORKS)
+    if place is Place.FORBIDDEN:
         raise _refused(_("%(ip)s is link-local, reserved or a cloud's metadata service: no provider lives there."), ip)
-    if any(ip in ip_network(network) for network in settings.PROVIDER_NETWORKS):
-        return
-    if not ip.is_global:
+    if place is Place.PRIVATE:
         raise AddressRefused(
             f"{ip} is a private address. Add its network to PROVIDER_NETWORKS, if a provider is there."
         )
-    if not is_encrypted:
+    if place is Place.PUBLIC and not is_encrypted:
         raise _refused(_("%(ip)s would be reached without encryption: use https."), ip)
 
 
-def guarded_socket(address: tuple[object, ...], *, is_encrypted: bool) -> socket.socket:
-    """A socket for that entry of `getaddrinfo`. Raises OSError where no connection may go there."""
-    family, kind, protocol, _name, target = address
-    try:
-        check_ip(target[0], is_encrypted=is_encrypted)  # type: ignore[index]
-    except AddressRefused as error:
-        raise PermissionError(str(error)) from error
-    return socket.socket(family, kind, protocol)  # type: ignore[arg-type]
-
-
-def _refused(text: str, ip: IPAddress) -> AddressRefused:
+def _refused(text: str, ip: str) -> AddressRefused:
     return AddressRefused(text % {"ip": ip})
 
 
@@ -74,13 +57,3 @@ def _resolved(host: str) -> list[str]:
     except (OSError, UnicodeError) as error:
         raise AddressRefused(_("%(host)s cannot be resolved: %(error)s.") % {"host": host, "error": error}) from error
     return [str(answer[4][0]) for answer in answers]
-
-
-def _meant(ip: IPAddress) -> IPAddress:
-    """The IPv4 address within an IPv6 one, where it holds one: that is where packets end up."""
-    ip = unmapped(ip)
-    if isinstance(ip, IPv6Address):
-        if ip in _NAT64:
-            return IPv4Address(int(ip) & 0xFFFFFFFF)
-        return ip.sixtofour or (ip.teredo[1] if ip.teredo else ip)
-    return ip

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import aiohttp
 import msgspec
+from django.core.exceptions import ValidationError
+from django.db import transaction
 
-from fleet.errors import ProviderFault
+from fleet.errors import ActRefused, ProviderFault
 from fleet.models import LanguageModel, Provider, ProviderFailure, ProviderModel
 from fleet.provider_access import ProviderAccess, access_to
 from fleet.provider_connections import new_session, tls_of
@@ -80,16 +82,32 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
+@transaction.atomic
 def import_models(provider: Provider, names: Sequence[str]) -> list[ProviderModel]:
-    """Offer these under their own names, where it is not so yet; those that are new."""
+    """Offer these under their own names, where it is not so yet; those that are new. Raises ActRefused, and adds none,
+    where one cannot be a model's name here."""
     added = []
     for name in names:
-        model, _ = LanguageModel.objects.get_or_create(name=_as_our_own(name))
         offer, is_new = ProviderModel.objects.get_or_create(
-            provider=provider, model=model, upstream_name=name, defaults={"capabilities": _likely(name, provider)}
+            provider=provider,
+            model=_our_model(_as_our_own(name)),
+            upstream_name=name,
+            defaults={"capabilities": _likely(name, provider)},
         )
         added += [offer] if is_new else []
     return added
+
+
+def _our_model(name: str) -> LanguageModel:
+    if known := LanguageModel.objects.filter(name=name).first():
+        return known
+    model = LanguageModel(name=name)
+    try:
+        model.full_clean()
+    except ValidationError as invalid:
+        raise ActRefused(f"{name}: {' '.join(invalid.messages)}") from invalid
+    model.save()
+    return model
 
 
 def _as_our_own(name: str) -> str:

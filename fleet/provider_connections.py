@@ -1,22 +1,17 @@
-"""HTTP clients for providers. Names are resolved for each connection, and its address is judged before it is made;
-cookies are not kept, bodies not decompressed. Whoever asks must not follow redirects."""
+"""HTTP clients for providers. Whoever asks must not follow redirects."""
 
 import ssl
 from functools import lru_cache, partial
 
 import aiohttp
 
+from fleet.guarded_connections import guarded_session
 from fleet.provider_access import ProviderAccess
-from fleet.provider_addresses import guarded_socket
+from fleet.provider_addresses import check_ip
 
 
 def new_session(*, is_encrypted: bool, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, socket_factory=partial(guarded_socket, is_encrypted=is_encrypted)),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        timeout=timeout,
-    )
+    return guarded_session(check=partial(check_ip, is_encrypted=is_encrypted), timeout=timeout)
 
 
 def tls_of(access: ProviderAccess) -> ssl.SSLContext | bool:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
@@ -16,12 +17,25 @@ from fleet.errors import AddressRefused
 from fleet.models import Provider, ProviderModel
 from fleet.provider_addresses import check_url
 from fleet.provider_presets import PRESETS
+from protocol.parameters import CHOICES, DIMENSIONS, GRAMMAR, LOGPROBS, SAMPLING, STRUCTURED, TOOL_CHOICE, VISION
 
 CAPABILITIES = [
     ("chat", _("chat")),
     ("tools", _("tools")),
     ("completions", _("raw completions")),
     ("embeddings", _("embeddings")),
+    ("rerank", _("reranking")),
+    ("images", _("pictures")),
+    ("moderation", _("moderation")),
+    ("transcription", _("transcription")),
+    (DIMENSIONS, _("shortened embeddings")),
+    (VISION, _("seeing pictures")),
+    (SAMPLING, _("penalties, bias and other sampling")),
+    (LOGPROBS, _("token probabilities")),
+    (CHOICES, _("several answers at a time")),
+    (TOOL_CHOICE, _("tools that must be called")),
+    (STRUCTURED, _("answers by a JSON schema")),
+    (GRAMMAR, _("answers by a grammar")),
 ]
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OUR_OWN_HEADERS = frozenset(
@@ -101,6 +115,11 @@ class ProviderForm(forms.ModelForm):
             self.add_error("api_key", _("The address has changed: write the key anew, or forget it."))
         return data
 
+    def keep_key(self, provider: Provider) -> None:
+        """The key does not go through the row: it is written by itself, and only when there is another one."""
+        if self.cleaned_data["api_key"] or self.cleaned_data["forget_key"]:
+            provider.set_credential(self.cleaned_data["api_key"])
+
     def _sends_key_elsewhere(self, url: str) -> bool:
         before = Provider.objects.filter(pk=self.instance.pk).first()
         if before is None or not before.credential or self.cleaned_data["api_key"] or self.cleaned_data["forget_key"]:
@@ -110,7 +129,7 @@ class ProviderForm(forms.ModelForm):
 
 class ProviderModelForm(forms.ModelForm):
     capabilities = forms.MultipleChoiceField(
-        label=_("capabilities"), choices=CAPABILITIES, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label=capfirst(_("capabilities")), choices=CAPABILITIES, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
 
     class Meta:
@@ -131,7 +150,9 @@ class ProviderModelForm(forms.ModelForm):
 class ImportForm(forms.Form):
     """Which of a provider's models to offer here."""
 
-    names = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    names = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple, error_messages={"required": _("Choose at least one.")}
+    )
 
     def __init__(self, names: tuple[str, ...], *args: Any) -> None:
         super().__init__(*args)

@@ -1,12 +1,27 @@
 """How the providers are, on plain values, as far as the last probe knows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q
+from django.db.models import Prefetch
 from django.utils.translation import pgettext
 
-from fleet.models import Provider, ProviderFailure
+from fleet.badges import Badge
+from fleet.models import Provider, ProviderFailure, ProviderModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A model that a provider answers for."""
+
+    model: str
+    """The name that callers use."""
+    upstream_name: str
+    provider_id: int
+    provider: str
+    badge: Badge
+    """Of the provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +31,8 @@ class ProviderView:
     provider_id: int
     name: str
     is_enabled: bool
-    num_models: int
-    """That get requests."""
+    models: tuple[tuple[str, str], ...]
+    """The name that callers use and the provider's own, of each model that gets requests."""
     probed_at: datetime | None
     failure: str
     detail: str
@@ -38,23 +53,40 @@ class ProviderView:
         return "danger" if self.failure else "success"
 
     @property
+    def badge(self) -> Badge:
+        return Badge(text=self.state, tone=self.tone)
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Empty while it is disabled."""
+        return tuple(
+            Offer(model=ours, upstream_name=theirs, provider_id=self.provider_id, provider=self.name, badge=self.badge)
+            for ours, theirs in (self.models if self.is_enabled else ())
+        )
+
+    @property
     def explanation(self) -> str:
         """What is wrong, in a sentence without its end."""
         return str(ProviderFailure(self.failure).label) if self.failure else ""
 
 
 def read_providers() -> tuple[ProviderView, ...]:
-    """One query; no secret is read."""
-    enabled = Count("models", filter=Q(models__is_enabled=True))
-    return tuple(map(provider_view, Provider.objects.defer("credential").annotate(num_models=enabled)))
+    """Two queries; no secret is read."""
+    enabled = ProviderModel.objects.filter(is_enabled=True).select_related("model")
+    return tuple(
+        provider_view(provider, [(offer.model.name, offer.upstream_name) for offer in provider.enabled])
+        for provider in Provider.objects.defer("credential").prefetch_related(
+            Prefetch("models", enabled, to_attr="enabled")
+        )
+    )
 
 
-def provider_view(provider: Provider) -> ProviderView:
+def provider_view(provider: Provider, models: Iterable[tuple[str, str]] = ()) -> ProviderView:
     return ProviderView(
         provider_id=provider.pk,
         name=provider.name,
         is_enabled=provider.is_enabled,
-        num_models=getattr(provider, "num_models", 0),
+        models=tuple(models),
         probed_at=provider.probed_at,
         failure=provider.probe_failure,
         detail=provider.probe_detail,

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from fleet import heartbeats, probes, provider_probes, reconciler, timeline
+from fleet import heartbeats, probes, provider_probes, reconciler, samples, timeline
 
 
 @shared_task(name="fleet.mark_lost")
@@ -18,6 +18,7 @@ def reconcile() -> None:
 @shared_task(name="fleet.prune_timeline")
 def prune_timeline() -> None:
     timeline.prune()
+    samples.prune()
 
 
 @shared_task(name="fleet.probe_workers")

@@ -7,9 +7,8 @@ from django.conf import settings
 from django.utils.timezone import now
 from django.utils.translation import pgettext
 
-from fleet.badges import Badge
+from fleet.badges import Badge, phase_badge, state_badge
 from fleet.models import Cause, Duty, Transition, Worker, WorkerState
-from fleet.overview import phase_badge, state_badge
 
 NUM_SHOWN = 30
 

@@ -10,7 +10,7 @@ from fleet.reconciler import reconcile
 from fleet.revisions import roll_back
 
 
-def undo(deployment: Deployment, by: AbstractBaseUser) -> bool:
+def undo(deployment: Deployment, by: AbstractBaseUser | None) -> bool:
     """Go back by one version: give up the rollout that runs, or undo the one in force by another rollout.
 
     False: somebody was faster. Raises ActRefused if there is no version before.
@@ -21,14 +21,16 @@ def undo(deployment: Deployment, by: AbstractBaseUser) -> bool:
         if rollout is None or rollout.previous_spec is None:
             raise ActRefused(gettext("There is no version before this one to go back to."))
         if rollout.is_running:
-            has_changed = roll_back(row, rollout, RollbackCause.ADMINISTRATOR, str(by))
+            has_changed = roll_back(
+                row, rollout, RollbackCause.ADMINISTRATOR, str(by or gettext("from the command line"))
+            )
         else:
             has_changed = row.restore(rollout.previous_spec, by=by)
     reconcile()
     return has_changed
 
 
-def retry(deployment: Deployment, by: AbstractBaseUser) -> bool:
+def retry(deployment: Deployment, by: AbstractBaseUser | None) -> bool:
     """Roll out once more what was rolled back last. Raises ActRefused if that is not what happened last."""
     with transaction.atomic():
         row = Deployment.objects.locked().get(pk=deployment.pk)

@@ -21,7 +21,15 @@ from django.conf import settings
 
 from fleet.snapshot import RoutableReplica
 from gateway.balancer import Balancer, Wanted
-from gateway.errors import GatewayError, ModelNotFound, NoReplicaReady, QueueFull, UnsupportedModel, WaitedTooLong
+from gateway.errors import (
+    GatewayError,
+    ModelNotFound,
+    NoReplicaReady,
+    QueueFull,
+    UnsupportedModel,
+    UnsupportedParameter,
+    WaitedTooLong,
+)
 from gateway.pool import Pool
 from gateway.queue import FairQueue
 from gateway.snapshot import SnapshotPoller
@@ -59,6 +67,8 @@ class Claim:
     weight: int
     num_bytes: int
     """Of the body, which is held while it waits."""
+    num_prompt_bytes: int = 0
+    """Of what the model is to read of it."""
     has_alternative: Callable[[GatewayError], bool]
     """Whether the caller would rather go elsewhere with that error than wait."""
     tell: Callable[[Standing], None] | None = None
@@ -66,6 +76,8 @@ class Claim:
     """Replicas that must not be asked again."""
     is_back: bool = False
     """It had its turn, in vain."""
+    line: str = ""
+    """In which it stands, once it has to wait."""
     queued_s: float = 0.0
     deadline_s: float = 0.0
     tell_at_s: float = 0.0
@@ -75,7 +87,7 @@ class Claim:
     def cost(self) -> int:
         """A turn for a request, and one more for each 4,096 tokens of its prompt or so. What it will generate nobody
         knows, and the limits that callers give say little of it."""
-        return min(1 + self.num_bytes // _BYTES_PER_TURN, _MAX_TURNS)
+        return min(1 + self.num_prompt_bytes // _BYTES_PER_TURN, _MAX_TURNS)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -94,12 +106,14 @@ class Admission:
         self._poller = poller
         self._balancer = balancer
         self._lines: dict[str, FairQueue[Claim]] = {}
-        """By model; only those in which somebody waits."""
+        """By `_line_of`; only those in which somebody waits."""
         self.num_told = 0
         """How often somebody who waits was told how they stand."""
         self._num_bytes = 0
         self._held_s: dict[str, float] = {}
         """How long a place of a model is held, lately."""
+        self._taken_at_s: dict[str, float] = {}
+        """When a line got its last place."""
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -109,12 +123,13 @@ class Admission:
     @property
     def num_waiting_by_model(self) -> dict[str, int]:
         """From any thread."""
-        return {model: len(line) for model, line in list(self._lines.items())}
+        return {name: len(line) for name, line in list(self._lines.items())}
 
     async def place(self, claim: Claim) -> Place:
         """Raises GatewayError; cancelled, it leaves the line and takes nothing with it."""
         pool = self._poller.latest.pools.get(claim.model)
-        if pool and (claim.is_back or claim.model not in self._lines) and (place := self._taken(claim, pool)):
+        has_turn = claim.is_back or self._line_of(claim.model) not in self._lines
+        if pool and has_turn and (place := self._taken(claim, pool)):
             return place
         if error := self._why_not_wait(claim):
             raise error
@@ -126,6 +141,16 @@ class Admission:
             self._num_bytes -= claim.num_bytes
             claim.queued_s += time.monotonic() - began_s
 
+    def must_wait(self, claim: Claim) -> bool:
+        """Whether it would wait for its turn now; nothing is taken. Raises what it would be refused with."""
+        pool = self._poller.latest.pools.get(claim.model)
+        is_free = pool and self._line_of(claim.model) not in self._lines and not self._is_at_limit(pool)
+        if pool and is_free and self._balancer.would_pick(pool, claim.wanted):
+            return False
+        if error := self._why_not_wait(claim):
+            raise error
+        return True
+
     def give_back(self, place: Place) -> None:
         """It is free; the next in turn gets it."""
         replica = place.replica
@@ -133,7 +158,22 @@ class Admission:
         if place.is_on_trial:
             self._balancer.breaker.end_trial(replica)
         self._learn(replica.model, time.monotonic() - place.taken_at_s)
-        self._serve(replica.model, freed=replica.replica_id)
+        for name in self._waiting_for(replica):
+            self._serve(name, freed=replica.replica_id)
+
+    def _waiting_for(self, replica: RoutableReplica) -> list[str]:
+        """The lines in which its place is waited for, or its part of the limit that they share; by turns."""
+        base_of = self._poller.latest.base_of
+        waiting = [name for name in self._lines if base_of(name) == replica.base]
+        return sorted(waiting, key=lambda name: self._taken_at_s.get(name, 0.0))
+
+    def _line_of(self, model: str) -> str:
+        """Whose line those who ask for that model stand in: adapters that all replicas of their base have stand in that
+        of the base, so that nobody gets more turns by asking under several names. Others must not hold it up."""
+        snapshot = self._poller.latest
+        base = snapshot.base_of(model)
+        own, whole = snapshot.pools.get(model), snapshot.pools.get(base)
+        return base if base != model and own and whole and own.ids == whole.ids else model
 
     async def stop(self) -> None:
         """The process ends; those who wait are cancelled by whoever serves them."""
@@ -159,7 +199,8 @@ class Admission:
         if not claim.deadline_s:
             claim.deadline_s = time.monotonic() + self._longest_wait_s(claim.model)
         claim.tell_at_s = time.monotonic() + _TELL_EVERY_S
-        line = self._lines.setdefault(claim.model, FairQueue())
+        claim.line = claim.line or self._line_of(claim.model)
+        line = self._lines.setdefault(claim.line, FairQueue())
         (line.put_back if claim.is_back else line.join)(claim)
         if len(line) > self._longest_line(claim.model):
             self._turn_away(line.greediest(), newcomer=claim)
@@ -181,18 +222,18 @@ class Admission:
             self._drop(claim)
 
     def _drop(self, claim: Claim) -> None:
-        if line := self._lines.get(claim.model):
+        if line := self._lines.get(claim.line):
             line.leave(claim)
-            self._forget_empty(claim.model, line)
+            self._forget_empty(claim.line, line)
 
-    def _forget_empty(self, model: str, line: FairQueue[Claim]) -> None:
+    def _forget_empty(self, name: str, line: FairQueue[Claim]) -> None:
         if not line:
-            self._lines.pop(model, None)
+            self._lines.pop(name, None)
 
-    def _serve(self, model: str, *, freed: str | None = None) -> None:
+    def _serve(self, name: str, *, freed: str | None = None) -> None:
         """Give out places in turn: all that are free, or only the one that was `freed`."""
-        line, pool = self._lines.get(model), self._poller.latest.pools.get(model)
-        if line is None or pool is None:
+        line, pools = self._lines.get(name), self._poller.latest.pools
+        if line is None:
             return
         passed_over: list[Claim] = []
         while line and len(passed_over) < _MAX_PASSED_OVER:
@@ -200,8 +241,9 @@ class Admission:
             if claim.turn is None or claim.turn.done():
                 line.leave(claim)  # Its caller has gone this instant.
                 continue
-            place = self._taken(claim, pool, freed)
-            if place is None and not _is_choosy(claim, pool):
+            pool = pools.get(claim.model)
+            place = self._taken(claim, pool, freed) if pool else None
+            if place is None and self._line_of(claim.model) == name and not _is_choosy(claim, pool):
                 break
             line.pop()
             if place is None:
@@ -212,7 +254,7 @@ class Admission:
                 break
         for claim in reversed(passed_over):
             line.put_back(claim)
-        self._forget_empty(model, line)
+        self._forget_empty(name, line)
 
     def _taken(self, claim: Claim, pool: Pool, freed: str | None = None) -> Place | None:
         """A place if there is one: that which was freed, or by the model's policy."""
@@ -224,12 +266,14 @@ class Admission:
         if replica is None:
             return None
         is_on_trial = self._balancer.take(replica)
+        self._taken_at_s[self._line_of(claim.model)] = time.monotonic()
         return Place(replica=replica, is_on_trial=is_on_trial, taken_at_s=time.monotonic())
 
     def _is_at_limit(self, pool: Pool) -> bool:
-        entry = self._poller.latest.model(pool.model)
+        snapshot = self._poller.latest
+        entry, whole = snapshot.model(pool.model), snapshot.pools.get(pool.base, pool)
         limit = entry.max_concurrency if entry else None
-        return limit is not None and self._balancer.num_requests(pool) >= limit
+        return limit is not None and self._balancer.num_requests(whole) >= limit
 
     def _why_not_wait(self, claim: Claim) -> GatewayError | None:
         if error := self._nobody_to_wait_for(claim):
@@ -250,6 +294,8 @@ class Admission:
             return ModelNotFound(claim.shown_as)
         if pool and not any(claim.wanted.capability in replica.capabilities for replica in pool.replicas):
             return UnsupportedModel(claim.shown_as, claim.endpoint)
+        if pool and (param := _unsupported_param(claim.wanted, pool)):
+            return UnsupportedParameter(claim.shown_as, param)
         if pool and self._balancer.may_answer(pool, claim.wanted, tried=claim.tried):
             return None
         return None if snapshot.is_awaited(claim.model) else _not_ready(claim)
@@ -269,18 +315,18 @@ class Admission:
         while self._lines:
             await asyncio.sleep(_LOOK_EVERY_S)
             is_time_to_tell = time.monotonic() >= tell_at_s
-            for model in list(self._lines):
+            for name in list(self._lines):
                 try:
-                    self._look_at(model, is_time_to_tell=is_time_to_tell)
+                    self._look_at(name, is_time_to_tell=is_time_to_tell)
                 except Exception:
                     # One line's fault must not leave all others waiting.
-                    logger.exception("The queue of %s could not be looked after", model)
+                    logger.exception("The queue of %s could not be looked after", name)
             if is_time_to_tell:
                 tell_at_s = time.monotonic() + _TELL_EVERY_S
 
-    def _look_at(self, model: str, *, is_time_to_tell: bool) -> None:
-        self._serve(model)
-        line = self._lines.get(model)
+    def _look_at(self, name: str, *, is_time_to_tell: bool) -> None:
+        self._serve(name)
+        line = self._lines.get(name)
         if line and is_time_to_tell:
             for position, claim in enumerate(line, 1):
                 if error := self._nobody_to_wait_for(claim):
@@ -299,12 +345,13 @@ class Admission:
 
     def _expected_wait_s(self, model: str, position: int) -> float | None:
         """By how long a place is held lately, and how many of them are ours."""
-        held_s, num_places = self._held_s.get(model), self._balancer.in_flight_by_model[model]
+        num_places = self._balancer.in_flight_by_model[self._poller.latest.base_of(model)]
+        held_s = self._held_s.get(model)
         return None if held_s is None or not num_places else position * held_s / num_places
 
     def _retry_after_s(self, model: str) -> int:
         """When those who wait now will have had their turn, if that can be told; within reason."""
-        line = self._lines.get(model)
+        line = self._lines.get(self._line_of(model))
         wait_s = self._expected_wait_s(model, len(line) + 1 if line else 1)
         if wait_s is None:
             return _RETRY_AFTER_UNKNOWN_S
@@ -327,9 +374,21 @@ class Admission:
         return given or settings.QUEUE_WAIT.total_seconds()
 
 
-def _is_choosy(claim: Claim, pool: Pool) -> bool:
+def _is_choosy(claim: Claim, pool: Pool | None) -> bool:
     """Whether others may find a place where this one does not."""
-    return bool(claim.tried or claim.wanted.one_of) or claim.wanted.capability not in pool.capabilities_of_all
+    wanted = claim.wanted
+    is_particular = bool(claim.tried or wanted.one_of or wanted.needs)
+    return pool is not None and (is_particular or wanted.capability not in pool.capabilities_of_all)
+
+
+def _unsupported_param(wanted: Wanted, pool: Pool) -> str | None:
+    """The first parameter that none of the replicas honours which honour those before it."""
+    able = [replica.capabilities for replica in pool.replicas]
+    for capability, param in wanted.needs.items():
+        able = [capabilities for capabilities in able if capability in capabilities]
+        if not able:
+            return param
+    return None
 
 
 def _not_ready(claim: Claim) -> NoReplicaReady:

@@ -15,7 +15,8 @@ from django.urls import Resolver404, get_resolver
 from gateway.api.exception_handler import error_response, handle_exception, unknown_route
 from gateway.api.requests import GatewayRequest, Receive
 from gateway.api.views import GenerationResponse
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, ServerStopping
+from gateway.events import DONE
 from gateway.generation import new_request_id
 from gateway.runtime import ready
 
@@ -25,8 +26,14 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Scope = dict[str, Any]
 
 
+def is_asked(path: str) -> bool:
+    """Whether the path is one of the gateway's."""
+    return path in ("/v1", "/api/v1") or path.startswith(("/v1/", "/api/v1/"))
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """One HTTP request. A client that goes away cancels its view."""
+    """One HTTP request. A client that goes away cancels its view; so does a server that ends, when its patience does:
+    then the client is told."""
     await ready()
     try:
         request = GatewayRequest(scope, receive)
@@ -37,7 +44,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await _respond(request, await _view_response(request), send)
     except asyncio.CancelledError:
-        if not request.client_has_gone:
+        if not request.presence.has_gone:
             raise
         _cancellation_ends_here()
     finally:
@@ -51,6 +58,10 @@ async def _view_response(request: GatewayRequest) -> HttpResponseBase:
         return error_response(unknown_route())
     try:
         return await match.func(request, *match.args, **match.kwargs)
+    except asyncio.CancelledError:
+        if request.presence.has_gone:
+            raise
+        return error_response(ServerStopping())
     except Exception as error:
         return handle_exception(error, {})
 
@@ -59,7 +70,7 @@ async def _respond(request: GatewayRequest, response: HttpResponseBase, send: Se
     elapsed_ms = (time.perf_counter() - request.started_at_s) * 1000
     own = [(b"x-request-id", request.request_id.encode()), (b"openai-processing-ms", b"%d" % elapsed_ms)]
     if isinstance(response, GenerationResponse):
-        await _send_stream(response, send, own)
+        await _send_stream(request, response, send, own)
         request.stop_watching()
         await send({"type": "http.response.body"})
     else:
@@ -67,12 +78,20 @@ async def _respond(request: GatewayRequest, response: HttpResponseBase, send: Se
         await _send_whole(response, send, own)
 
 
-async def _send_stream(response: GenerationResponse, send: Send, own: list[tuple[bytes, bytes]]) -> None:
+async def _send_stream(
+    request: GatewayRequest, response: GenerationResponse, send: Send, own: list[tuple[bytes, bytes]]
+) -> None:
     """All but the end. `send` returns when the client can take more, so a slow one slows its engine down."""
     async with response.generation as generation:
         await send(_start(response, own))
-        async for part in generation:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+        try:
+            async for part in generation:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        except asyncio.CancelledError:
+            if request.presence.has_gone:
+                raise
+            last = ServerStopping().event() + DONE
+            await send({"type": "http.response.body", "body": last, "more_body": True})
 
 
 async def _send_whole(response: Any, send: Send, own: list[tuple[bytes, bytes]]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,6 +34,8 @@ class Wanted:
     """"chat", "completions" or "embeddings"."""
     one_of: frozenset[str] = frozenset()
     """At least one of these, too; empty: nothing more."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """All of these, too, each with the parameter that asks for it."""
     session: str = ""
     beginning: str = ""
 
@@ -41,7 +43,6 @@ class Wanted:
 class LeftOut(StrEnum):
     """Why a ready replica is not asked."""
 
-    SILENT = "silent"
     AT_ITS_LIMIT = "at_its_limit"
     UNABLE = "unable"
     UNREACHABLE = "unreachable"
@@ -64,6 +65,7 @@ class Balancer:
     breaker: Breaker = field(default_factory=Breaker)
     throttle: Throttle = field(default_factory=Throttle)
     in_flight_by_model: Counter[str] = field(default_factory=Counter)
+    """By base model: its adapters' requests are on the same replicas, and within the same limit."""
     _endings: dict[str, deque[datetime]] = field(default_factory=dict)
     """When our last requests there ended."""
     _reports: dict[str, _Report] = field(default_factory=dict)
@@ -96,13 +98,10 @@ class Balancer:
     def why_not(self, replica: RoutableReplica, wanted: Wanted) -> LeftOut | None:
         """What keeps a replica from being asked."""
         if not self._can_answer(wanted, ())(replica):
-            if not self.throttle.allows(replica, time.monotonic()):
-                return LeftOut.AT_ITS_LIMIT
-            is_silent = replica.hosted is None and replica.observed_at < now() - settings.SILENT_AFTER
-            return LeftOut.SILENT if is_silent else LeftOut.UNABLE
-        if self.breaker.allows(replica, time.monotonic()):
-            return None
-        return LeftOut.UNREACHABLE if self.breaker.is_unreachable(replica) else LeftOut.FAILING
+            return LeftOut.UNABLE
+        if not self.breaker.allows(replica, time.monotonic()):
+            return LeftOut.UNREACHABLE if self.breaker.is_unreachable(replica) else LeftOut.FAILING
+        return None if self.throttle.allows(replica, time.monotonic()) else LeftOut.AT_ITS_LIMIT
 
     def can_ask(self, pool: Pool, wanted: Wanted) -> bool:
         """Whether there is anybody to pick, now or once there is room."""
@@ -121,13 +120,13 @@ class Balancer:
     def take(self, replica: RoutableReplica) -> bool:
         """A request will go there; whether it is on trial: see Breaker."""
         self.in_flight[replica.replica_id] += 1
-        self.in_flight_by_model[replica.model] += 1
+        self.in_flight_by_model[replica.base] += 1
         self.throttle.sent(replica)
         return self.breaker.begin(replica, time.monotonic())
 
     def give_back(self, replica: RoutableReplica) -> None:
         """It has ended."""
-        for counter, name in ((self.in_flight, replica.replica_id), (self.in_flight_by_model, replica.model)):
+        for counter, name in ((self.in_flight, replica.replica_id), (self.in_flight_by_model, replica.base)):
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
@@ -162,14 +161,14 @@ class Balancer:
         if counted is not pool:
             num_others = sum(map(self._num_others, pool.replicas))
             _remember(self._others, pool.model, (pool, num_others))
-        return self.in_flight_by_model[pool.model] + num_others
+        return self.in_flight_by_model[pool.base] + num_others
 
     def speed(self, replica: RoutableReplica) -> float | None:
         """As the administrator gave it, or in tokens a second as it was measured here."""
         return replica.speed or self._speeds.get(replica.replica_id)
 
     def mean_load(self, pool: Pool) -> float:
-        return max(pool.num_reported, self.in_flight_by_model[pool.model]) / (pool.num_places or 1)
+        return max(pool.num_reported, self.in_flight_by_model[pool.base]) / (pool.num_places or 1)
 
     def _num_others(self, replica: RoutableReplica) -> int:
         """By what came with an answer, or by the heartbeat if that is newer."""
@@ -207,10 +206,17 @@ class Balancer:
         )
 
     def _with_room(self, fits: Fits) -> Fits:
-        """Fits, and has a free place."""
-        clock_s, full_until_s = time.monotonic(), self._full_until_s
+        """Fits, and has a free place; a provider's, within the limits of its administrator.
+
+        What is known at once comes first: when nearly all are full, many are looked at.
+        """
+        clock_s, in_flight, full_until_s, throttle = time.monotonic(), self.in_flight, self._full_until_s, self.throttle
         return lambda replica: (
-            fits(replica) and self.load(replica) < 1 and full_until_s.get(replica.replica_id, 0) <= clock_s
+            in_flight.get(replica.replica_id, 0) < replica.max_concurrency
+            and full_until_s.get(replica.replica_id, 0) <= clock_s
+            and fits(replica)
+            and self.load(replica) < 1
+            and throttle.allows(replica, clock_s)
         )
 
     def _fits(self, wanted: Wanted, tried: Collection[str]) -> Fits:
@@ -225,18 +231,16 @@ class Balancer:
         return lambda replica: can_answer(replica) and not breaker.is_unreachable(replica)
 
     def _can_answer(self, wanted: Wanted, tried: Collection[str]) -> Fits:
-        """Heard of lately, able, not tried and, if a provider's, within its limits.
+        """Able and not tried.
 
-        By the clock, so that silence counts even while the database cannot be read.
+        Whose worker is silent is not in the pool, as far as the database says. While it cannot be read nobody's
+        heartbeats can be heard, so they count against nobody: who is really gone is found by asking.
         """
-        oldest, capability, one_of = now() - settings.SILENT_AFTER, wanted.capability, wanted.one_of
-        throttle, clock_s = self.throttle, time.monotonic()
+        all_of, one_of = {wanted.capability, *wanted.needs}, wanted.one_of
         return lambda replica: (
-            (replica.observed_at >= oldest or replica.hosted is not None)
-            and capability in replica.capabilities
+            all_of <= replica.capabilities
             and (not one_of or not one_of.isdisjoint(replica.capabilities))
             and replica.replica_id not in tried
-            and throttle.allows(replica, clock_s)
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from fleet.pricing import Price, dearest
 from fleet.snapshot import ModelEntry
 from gateway.errors import ModelNotFound
 from gateway.keyring import Caller
@@ -19,6 +20,10 @@ class Offer:
     created_at: datetime
     capabilities: frozenset[str]
     context_length: int | None
+    owner: str
+    """Empty: not known, or several."""
+    price: Price | None
+    """The most that a call may cost, where several may answer."""
 
 
 def offers(caller: Caller) -> list[Offer]:
@@ -37,6 +42,8 @@ def offer(name: str, caller: Caller) -> Offer:
 
 
 def _offer(snapshot: Snapshot, name: str, caller: Caller) -> Offer | None:
+    if not caller.may_name(name):
+        return None
     if route := snapshot.routes.get(name):
         return _of_route(snapshot, route, caller)
     model = snapshot.model(name)
@@ -49,6 +56,8 @@ def _of_model(model: ModelEntry) -> Offer:
         created_at=model.created_at,
         capabilities=model.capabilities,
         context_length=model.context_length,
+        owner=model.owner,
+        price=model.price,
     )
 
 
@@ -56,6 +65,7 @@ def _of_route(snapshot: Snapshot, route: RouteEntry, caller: Caller) -> Offer | 
     """What any of its models can do, in the context of the shortest: the caller does not choose which one answers."""
     shares = route.open_to(caller.user_id)
     models = [model for share in shares if (model := snapshot.model(share.model))]
+    owners = {model.owner for model in models}
     lengths = [model.context_length for model in models if model.context_length]
     if not shares:
         return None
@@ -64,4 +74,6 @@ def _of_route(snapshot: Snapshot, route: RouteEntry, caller: Caller) -> Offer | 
         created_at=route.created_at,
         capabilities=frozenset().union(*(model.capabilities for model in models)),
         context_length=min(lengths, default=None),
+        owner=owners.pop() if len(owners) == 1 else "",
+        price=dearest(model.price for model in models if model.price),
     )

@@ -70,7 +70,8 @@ class Exchange:
         self._relay: StreamRelay | None = None
         self._is_open = True
         meter.replica = place.replica
-        self._started_at_s = time.perf_counter()
+        meter.num_attempts += 1
+        self._started_at_s = meter.asked_at_s = time.perf_counter()
 
     async def ask(self, course: Course) -> Answer:
         """Raises TryAnother, GatewayError; cancelled, it stops the engine and learns what that had used."""
@@ -137,19 +138,23 @@ class Exchange:
         except (TransportError, EventTooLong) as error:
             raise self._another(error, UpstreamFailed()) from error
 
-    async def _refusal(self, reply: Reply) -> Exception:
+    async def _refusal(self, reply: Reply) -> TryAnother | UpstreamRefused:
         """What to raise for an answer that is no success."""
         body = await reply.read(_MAX_ERROR_BYTES)
         if reply.status in _PASSED_ON:
             return _passed_on(reply, body)
         if reply.status in _FULL:
-            # A worker has room again in a moment; a provider's quota may be used up for hours.
-            return TryAnother(_passed_on(reply, body), is_declined=self._replica.hosted is None)
+            return TryAnother(_passed_on(reply, body), is_declined=self._has_room_soon(reply))
         logger.error("A replica answered %d: %r", reply.status, body[:500])
         if reply.status == 404:
             # The worker no longer runs that replica, and its next heartbeat will say so.
             return TryAnother(NoReplicaReady(self._meter.requested_model), is_declined=True)
-        return TryAnother(UpstreamFailed()) if reply.status == 502 else UpstreamFailed()
+        return TryAnother(UpstreamFailed())
+
+    def _has_room_soon(self, reply: Reply) -> bool:
+        """A worker has, in a moment; a provider if it says so, since its quota may also be used up for hours."""
+        is_soon = reply.retry_after_s is not None and reply.retry_after_s <= _LONGEST_FULL_S
+        return self._replica.hosted is None or is_soon
 
     async def _post(self, body: bytes) -> Reply:
         reply = await self._head(body)
@@ -201,7 +206,7 @@ class Exchange:
     async def _first_event(self, reply: Reply, course: Course) -> StreamRelay:
         relay = StreamRelay(reply, self._meter, course, course.successor(self._replica))
         if error := await relay.open():
-            raise UpstreamFailed(str(error.get("message") or "The model's worker failed."))
+            raise TryAnother(UpstreamFailed(str(error.get("message") or "The model's worker failed.")))
         self._relay = relay
         return relay
 
@@ -210,7 +215,8 @@ class Exchange:
         try:
             self._meter.counts = msgspec.json.decode(body, type=_Body).usage
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UpstreamFailed("The model's worker gave an answer that is not in OpenAI's form.") from error
+            odd = UpstreamFailed("The model's worker gave an answer that is not in OpenAI's form.")
+            raise TryAnother(odd) from error
         self._measure()
         self._runtime.balancer.breaker.succeeded(self._replica)
         return self._meter.as_requested(body)

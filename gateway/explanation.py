@@ -54,7 +54,7 @@ async def explain(name: str, *, user_id: int, session: str = "", beginning: str 
     Async to run in the event loop's thread, which alone changes what is read here.
     """
     runtime = current()
-    snapshot, dry = runtime.poller.latest, _DryRun(runtime, f"{user_id}/None/{session}", beginning)
+    snapshot, dry = runtime.poller.latest, DryRun(runtime, f"{user_id}/None/{session}", beginning)
     route = snapshot.routes.get(name)
     named_session = f"{user_id}/{session}" if session else ""
     legs = snapshot.legs(name, user_id=user_id, session=named_session, is_ready=dry.is_ready)
@@ -66,20 +66,22 @@ async def explain(name: str, *, user_id: int, session: str = "", beginning: str 
     )
 
 
-class _DryRun:
+class DryRun:
+    """What the balancer would say, asked without consequences."""
+
     def __init__(self, runtime: Runtime, session: str, beginning: str) -> None:
         self._balancer, self._pools = runtime.balancer, runtime.poller.latest.pools
         self._wanted = Wanted(capability="chat", session=session, beginning=beginning or session)
 
     def is_ready(self, model: str) -> bool:
         pool = self._pools.get(model)
-        return pool is not None and self._balancer.can_ask(pool, self._wanted_of(model))
+        return pool is not None and self._balancer.can_ask(pool, self.wanted_of(model))
 
     def leg(self, model: str, *, after: Sequence[FailureClass]) -> ExplainedLeg:
         pool = self._pools.get(model)
         if pool is None:
             return ExplainedLeg(model=model, after=after, policy=None, candidates=())
-        chosen = self._balancer.would_pick(pool, self._wanted_of(model))
+        chosen = self._balancer.would_pick(pool, self.wanted_of(model))
         candidates = [self._candidate(replica, is_chosen=replica is chosen) for replica in pool.replicas]
         return ExplainedLeg(model=model, after=after, policy=pool.policy, candidates=candidates)
 
@@ -89,11 +91,11 @@ class _DryRun:
             load=self._balancer.load(replica),
             num_ours=self._balancer.in_flight[replica.replica_id],
             speed=self._balancer.speed(replica),
-            left_out=self._balancer.why_not(replica, self._wanted_of(replica.model)),
+            left_out=self._balancer.why_not(replica, self.wanted_of(replica.model)),
             is_chosen=is_chosen,
         )
 
-    def _wanted_of(self, model: str) -> Wanted:
+    def wanted_of(self, model: str) -> Wanted:
         """A chat, where the model can; else what it can."""
         pool = self._pools.get(model)
         can = frozenset().union(*(replica.capabilities for replica in pool.replicas)) if pool else frozenset()

@@ -7,11 +7,11 @@ from django import forms
 from django.utils.timezone import localdate
 from django.utils.translation import gettext_lazy as _
 
+from gateway.key_forms import VALID_DAYS
 from gateway.reports import Period, Scope
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 400
-VALID_DAYS = [(30, _("30 days")), (90, _("90 days")), (365, _("1 year")), (0, _("no limit"))]
 
 
 class UsageForm(forms.Form):
@@ -23,6 +23,7 @@ class UsageForm(forms.Form):
     model = forms.CharField(label=_("Model"), required=False, max_length=100)
     key = forms.IntegerField(label=_("Key"), required=False, min_value=0)
     user = forms.IntegerField(label=_("User"), required=False, min_value=1)
+    policy = forms.CharField(label=_("Content policy"), required=False, max_length=60)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -39,17 +40,20 @@ class UsageForm(forms.Form):
         days: int = self.cleaned_data.get("days") or DEFAULT_DAYS
         return Period(first=self.cleaned_data.get("first") or last - timedelta(days=days - 1), last=last)
 
-    def scope(self, *, only_user: int | None) -> Scope:
-        """What is asked for; `only_user` overrules the filter by user. Nonsense asks for the usual 30 days."""
+    def scope(self, *, only_user: int | None = None, only_team: int | None = None) -> Scope:
+        """What is asked for, of nobody else; `only_user` overrules the filter by user. Nonsense asks for the usual 30
+        days."""
         if not self.is_valid():
             today = localdate()
             period = Period(first=today - timedelta(days=DEFAULT_DAYS - 1), last=today)
-            return Scope(period=period, user_id=only_user)
+            return Scope(period=period, user_id=only_user, team_id=only_team)
         return Scope(
             period=self.period,
             user_id=only_user if only_user is not None else self.cleaned_data["user"],
+            team_id=only_team,
             model=self.cleaned_data["model"] or None,
             key_id=self.cleaned_data["key"],
+            content_policy=self.cleaned_data["policy"] or None,
         )
 
 

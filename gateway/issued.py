@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from fleet.models import LanguageModel, Replica
+from fleet.shown_once import show_once
 from gateway.models import APIKey
 from protocol.control import ReplicaPhase
 
@@ -14,7 +14,7 @@ from protocol.control import ReplicaPhase
 def show_issued_key(
     request: HttpRequest, template: str, key: APIKey, secret: str, context: dict[str, Any]
 ) -> HttpResponse:
-    """The secret goes into this answer and nowhere else: no session, no message, no cache."""
+    """`context` is added to what the page needs of its own."""
     page = {
         "title": gettext("Your new API key"),
         "key": key,
@@ -23,9 +23,7 @@ def show_issued_key(
         "model": _model_to_try(),
         **context,
     }
-    response = TemplateResponse(request, template, page)
-    response["Cache-Control"] = "no-store"
-    return response
+    return show_once(request, template, page)
 
 
 def _model_to_try() -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 if TYPE_CHECKING:
+    from gateway.moderation.policies import Finding
     from gateway.usage import UsageEntry
 
 REGISTRY = CollectorRegistry()
@@ -32,6 +33,18 @@ _first_tokens = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+
+_findings = Counter(
+    "flotilla_content_findings",
+    "What content policies found in questions (`input`) and answers (`output`), and whether they refused or marked it.",
+    ["policy", "action", "direction"],
+    registry=REGISTRY,
+)
+
+
+def observe_finding(finding: "Finding") -> None:
+    """Count what a content policy found."""
+    _findings.labels(finding.policy, finding.action, finding.direction).inc()
 
 
 def observe(entry: "UsageEntry") -> None:

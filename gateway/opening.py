@@ -1,6 +1,6 @@
 """From a call to the first byte of its answer: choose a model, a replica of it, ask that, and another if nothing came.
 
-name ── route ──▶ legs: models, in order ── for each ──▶ a place on a replica, in fair turn, then once more on another
+name ── route ──▶ legs: models, in order ── for each ──▶ a place on a replica, in fair turn; on others where it failed
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from gateway.balancer import Wanted
 from gateway.continuation import Course
 from gateway.errors import GatewayError, NoReplicaReady
 from gateway.exchange import Answer, Exchange, TryAnother
+from gateway.moderation.screening import Screening
 from gateway.routes import Leg, legs_after
 from gateway.runtime import Runtime
 from gateway.usage import Meter
 
-_MAX_ATTEMPTS = 2
-CAPABILITIES = {"chat/completions": "chat", "completions": "completions", "embeddings": "embeddings"}
-"""What a replica must be able to do, by endpoint."""
+_MAX_FAILURES = 3
+"""A request that breaks every engine it meets must not go through the whole fleet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Opening:
     wanted: Wanted
     session: str
     """As the caller named it; empty if not."""
+    screening: Screening | None = None
+    """None where no content policy holds."""
     tell: Callable[[Standing], None] | None = None
     """Whom to tell how it stands in the queue, while it waits."""
     tried: set[str] = field(default_factory=set)
@@ -37,6 +39,7 @@ class Opening:
 
     async def run(self) -> tuple[Exchange, Answer]:
         """The attempt that gave an answer. Raises GatewayError."""
+        self.meter.caller.require_name(self.meter.requested_model)
         legs = self.runtime.poller.latest.legs(
             self.meter.requested_model,
             user_id=self.meter.caller.user_id,
@@ -67,7 +70,7 @@ class Opening:
         return pool is not None and self.runtime.balancer.can_ask(pool, self.wanted)
 
     async def _ask_model(self, claim: Claim) -> tuple[Exchange, Answer]:
-        """Two replicas at most, not counting those that turn it away. Raises GatewayError."""
+        """Three replicas at most, not counting those that turn it away. Raises GatewayError."""
         num_failed = 0
         try:
             while True:
@@ -77,7 +80,7 @@ class Opening:
                 except TryAnother as error:
                     claim.is_back = True
                     num_failed += not error.is_declined
-                    if num_failed == _MAX_ATTEMPTS or not self._may_try_again(claim, error):
+                    if num_failed == _MAX_FAILURES or not self._may_try_again(claim, error):
                         raise error.final from None
         finally:
             self.meter.queued_s += claim.queued_s
@@ -107,6 +110,7 @@ class Opening:
             lane=("user", caller.user_id) if caller.key_id is None else ("key", caller.key_id),
             weight=caller.weight,
             num_bytes=len(self.course.body),
+            num_prompt_bytes=self.meter.num_prompt_bytes,
             has_alternative=lambda error: bool(legs_after(legs, error)),
             tell=self.tell,
             tried=self.tried,

@@ -55,15 +55,19 @@ class Policy(Protocol):
 
 
 class LeastLoad:
-    """The one with the smallest share of its places taken; among many, the best of four drawn at random.
+    """The one with the smallest share of its places taken for its speed, the request's own place among them; of many
+    replicas, the best of four drawn at random.
 
     With stale figures that is better than the best of all, to which several gateways would run together, and than the
-    best of two: see bench/routing.py.
+    best of two: see bench/routing.py. A fast replica is free again sooner than the figures say, a slow one later.
     """
 
     def choose(self, pool: Pool, now: Situation) -> RoutableReplica | None:
         drawn = some_drawn(pool.replicas, now) if len(pool.replicas) > _DRAWN_ABOVE else []
-        return min(drawn or shuffled(fitting(pool, now)), key=now.load, default=None)
+        candidates = drawn or shuffled(fitting(pool, now))
+        with_speeds = zip(candidates, chances(candidates, now), strict=True)
+        best = min(with_speeds, key=lambda one: _expected_wait(one[0], one[1], now), default=None)
+        return best and best[0]
 
 
 class RoundRobin:
@@ -192,15 +196,15 @@ def _stirred(seed: int, salt: int) -> int:
 
 
 def some_drawn(replicas: Sequence[RoutableReplica], now: Situation) -> list[RoutableReplica]:
-    """Four that fit, possibly one of them twice; none if a few draws do not find them."""
+    """Four that fit, possibly one of them twice; fewer, or none, if a few draws do not find them."""
     drawn, num = [], len(replicas)
     for _ in range(_MAX_DRAWS):
         replica = replicas[int(random() * num)]
         if now.fits(replica):
             drawn.append(replica)
             if len(drawn) == _NUM_DRAWN:
-                return drawn
-    return []
+                break
+    return drawn
 
 
 def fitting(pool: Pool, now: Situation) -> list[RoutableReplica]:
@@ -211,6 +215,11 @@ def shuffled(replicas: list[RoutableReplica]) -> list[RoutableReplica]:
     """The same, begun at a random place: of equals it must not always be the first that is asked."""
     start = int(random() * len(replicas))
     return replicas[start:] + replicas[:start]
+
+
+def _expected_wait(replica: RoutableReplica, speed: float, now: Situation) -> float:
+    """Until the replica has done what it would have to do, in proportion to the others."""
+    return (now.load(replica) + 1 / replica.max_concurrency) / speed
 
 
 def is_hot(replica: RoutableReplica, now: Situation) -> bool:

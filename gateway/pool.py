@@ -14,6 +14,8 @@ class Pool:
     """Replicas in the order of their ids, which lasts from one snapshot to the next."""
 
     model: str
+    base: str
+    """See ModelEntry."""
     policy: BalancingPolicy
     replicas: tuple[RoutableReplica, ...]
     ids: tuple[str, ...]
@@ -31,6 +33,7 @@ class Pool:
         abilities = [replica.capabilities for replica in ordered]
         return cls(
             model=model,
+            base=ordered[0].base if ordered else model,
             policy=policy,
             replicas=ordered,
             ids=tuple(replica.replica_id for replica in ordered),

@@ -16,6 +16,7 @@ from gateway.dialects.base import Translation
 from gateway.dialects.openai import OpenAITranslation
 from gateway.provider_reply import ProviderReply
 from gateway.upstream import PooledClient, sendable, transport_errors
+from protocol.transcription import ENDPOINT, form_of
 
 _CONNECT_TIMEOUT_S = 10
 """Longer than for workers: these are on other continents."""
@@ -41,6 +42,9 @@ class ProviderUpstream:
         """
         translation = DIALECTS[hosted.access.dialect](replica.model, hosted, endpoint)
         data, access = translation.request(body), hosted.access
+        media_type = "application/json"
+        if endpoint == ENDPOINT:
+            data, media_type = form_of(data)
         with transport_errors:
             response = (
                 await self._clients[access.is_encrypted]
@@ -48,7 +52,7 @@ class ProviderUpstream:
                 .post(
                     URL(access.url(translation.path), encoded=True),
                     data=sendable(data),
-                    headers=_headers(access),
+                    headers=_headers(access, media_type),
                     allow_redirects=False,
                     ssl=tls_of(access),
                 )
@@ -72,5 +76,5 @@ def _new_session(is_encrypted: bool) -> aiohttp.ClientSession:
     return new_session(is_encrypted=is_encrypted, timeout=timeout)
 
 
-def _headers(access: ProviderAccess) -> dict[str, str]:
-    return {**access.headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+def _headers(access: ProviderAccess, media_type: str) -> dict[str, str]:
+    return {**access.headers, "Content-Type": media_type, "Accept-Encoding": "identity"}

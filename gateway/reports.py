@@ -7,6 +7,7 @@ moment, also where the task never ran.
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -22,8 +23,14 @@ LATE = timedelta(days=3)
 """How far behind the last roll-up records are still expected, from a journal that was replayed after a crash."""
 
 WENT_WELL = (UsageState.COMPLETE, UsageState.CUT_BY_CLIENT)
-FIGURES = ("num_requests", "num_failed", "prompt_tokens", "completion_tokens")
-SUMMED = {f"sum_{name}": name for name in FIGURES} | {"label_user": "user_name", "label_key": "key_name"}
+FIGURES = (
+    "num_requests", "num_failed", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "cost",
+)  # fmt: skip
+SUMMED = (
+    {f"sum_{name}": name for name in FIGURES}
+    | {"label_user": "user_name", "label_key": "key_name"}
+    | {"label_team": "team_id"}
+)
 """Names of our annotations and what they stand for: Django lets none be called as a field of the model."""
 LABELS: dict[str, dict[str, Any]] = {
     "model": {"label": F("model"), "detail": Value("")},
@@ -35,12 +42,16 @@ LABELS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """Requests and tokens, added up. `num_failed`: neither complete nor cut by the client."""
+    """Requests and tokens, added up. `num_failed`: neither complete nor cut by the client; `cached_tokens` are among
+    the prompt's, `reasoning_tokens` among the completion's."""
 
     num_requests: int = 0
     num_failed: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal = Decimal(0)
 
     @property
     def total_tokens(self) -> int:
@@ -103,19 +114,36 @@ class Scope:
 
     period: Period
     user_id: int | None = None
+    team_id: int | None = None
     model: str | None = None
     key_id: int | None = None
+    content_policy: str | None = None
+    """What it refused or marked. Only single records know it, so beyond USAGE_KEEP_DAYS there is nothing."""
 
     @property
     def condition(self) -> Q:
-        wanted = {"user_id": self.user_id, "model": self.model, "key_id": self.key_id or None}
+        wanted = {
+            "user_id": self.user_id,
+            "team_id": self.team_id,
+            "model": self.model,
+            "key_id": self.key_id or None,
+            "content_policy": self.content_policy,
+        }
         condition = Q(**{name: value for name, value in wanted.items() if value is not None})
         return condition & Q(key_id=None) if self.key_id == 0 else condition
 
 
 def total(scope: Scope) -> Sums:
     hours, records = _sources(scope)
-    return sum((_sums(row) for row in (hours.aggregate(**_HOUR_SUMS), records.aggregate(**_RECORD_SUMS))), Sums())
+    return _added_up(hours, records)
+
+
+def used_since(start: datetime, of: dict[str, int]) -> Sums:
+    """Of everybody with these columns, until now."""
+    border = max(_rolled_up_until() or start, start)
+    hours = UsageHour.objects.filter(**of, hour__gte=start, hour__lt=border)
+    records = UsageRecord.objects.filter(**of, created_at__gte=border)
+    return _added_up(hours, records)
 
 
 def lines_by(scope: Scope, field: str) -> list[Line]:
@@ -200,6 +228,10 @@ def _rolled_up_until() -> datetime | None:
 def _sources(scope: Scope) -> tuple[QuerySet[UsageHour], QuerySet[UsageRecord]]:
     """The rolled-up hours of the scope, and the records after them: together everything, nothing twice."""
     start, end = scope.period.start, scope.period.end
+    if scope.content_policy:
+        return UsageHour.objects.none(), UsageRecord.objects.filter(
+            scope.condition, created_at__gte=start, created_at__lt=end
+        )
     border = min(max(_rolled_up_until() or start, start), end)
     hours = UsageHour.objects.filter(scope.condition, hour__gte=start, hour__lt=border)
     records = UsageRecord.objects.filter(scope.condition, created_at__gte=border, created_at__lt=end)
@@ -219,7 +251,7 @@ async def _rows(*sources: QuerySet[Any, Any]) -> AsyncIterator[dict[str, Any]]:
 def _by_hour(records: QuerySet[UsageRecord]) -> QuerySet[Any, Any]:
     """The records added up as UsageHour keeps them; `_plain` makes its fields of a row."""
     hours = records.annotate(hour=TruncHour("created_at", tzinfo=UTC)).order_by("hour")
-    labels = {"label_user": Max("user_name"), "label_key": Max("key_name")}
+    labels = {"label_user": Max("user_name"), "label_key": Max("key_name"), "label_team": Max("team_id")}
     return hours.values("hour", "user_id", "key_id", "model").annotate(**_RECORD_SUMS, **labels)
 
 
@@ -228,13 +260,18 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sums(row: dict[str, Any]) -> Sums:
-    return Sums(**{name: row[f"sum_{name}"] or 0 for name in FIGURES})
+    figures: dict[str, Any] = {name: row[f"sum_{name}"] or 0 for name in FIGURES}
+    return Sums(**figures)
+
+
+def _added_up(hours: QuerySet[UsageHour], records: QuerySet[UsageRecord]) -> Sums:
+    return _sums(hours.aggregate(**_HOUR_SUMS)) + _sums(records.aggregate(**_RECORD_SUMS))
 
 
 _HOUR_SUMS = {f"sum_{name}": Sum(name) for name in FIGURES}
 _RECORD_SUMS = {
     "sum_num_requests": Count("pk"),
     "sum_num_failed": Count("pk", filter=~Q(state__in=WENT_WELL)),
-    "sum_prompt_tokens": Sum("prompt_tokens"),
-    "sum_completion_tokens": Sum("completion_tokens"),
+    **{f"sum_{name}": Sum(name) for name in FIGURES if name.endswith("_tokens")},
+    "sum_cost": Sum("cost", default=Decimal(0)),
 }

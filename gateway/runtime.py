@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from gateway.admission import Admission
+from gateway.allowances import shared_store
 from gateway.balancer import Balancer
+from gateway.budgets import used_by_the_records
+from gateway.image_fetching import ImageFetcher
 from gateway.journal import Journal
 from gateway.journal_writer import JournalWriter
 from gateway.ledger import store_entries
+from gateway.limit_store import LimitStore
+from gateway.limiter import Limiter
 from gateway.prober import Prober
 from gateway.provider_upstream import ProviderUpstream
 from gateway.snapshot import SnapshotPoller
@@ -33,14 +38,17 @@ class Runtime:
     writer: JournalWriter
     upstream: Upstream = field(default_factory=Upstream)
     providers: ProviderUpstream = field(default_factory=ProviderUpstream)
+    images: ImageFetcher = field(default_factory=ImageFetcher)
     balancer: Balancer = field(default_factory=Balancer)
     is_ready: bool = False
     admission: Admission = field(init=False)
     prober: Prober = field(init=False)
+    limiter: Limiter = field(init=False)
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.poller, self.balancer)
         self.prober = Prober(self.balancer.breaker, self.upstream)
+        self.limiter = Limiter(self.poller, LimitStore(shared_store(), used_by_the_records))
 
 
 _running: Runtime | None = None
@@ -79,8 +87,10 @@ async def stop() -> None:
     await _last_records(runtime)
     await runtime.admission.stop()
     await runtime.prober.stop()
+    await runtime.limiter.stop()
     await runtime.upstream.close()
     await runtime.providers.close()
+    await runtime.images.close()
     await asyncio.to_thread(_stop_threads, runtime)
 
 

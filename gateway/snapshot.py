@@ -14,6 +14,8 @@ from django.db import connections
 from fleet.snapshot import FleetSnapshot, ModelEntry, read_fleet_snapshot
 from gateway.errors import ModelNotFound
 from gateway.keyring import Keyring, read_keyring
+from gateway.limits import Limits, read_limits
+from gateway.moderation.policies import Rule, read_rules
 from gateway.pool import Pool
 from gateway.routes import Leg, RouteEntry, read_routes
 
@@ -30,11 +32,18 @@ class Snapshot:
     """The ready replicas by model; a model without an entry has none."""
     routes: Mapping[str, RouteEntry] = field(default_factory=dict)
     """By name; a route comes before the model of that name."""
+    limits: Limits = field(default_factory=dict)
+    content_rules: Sequence[Rule] = ()
+    """The content policies that do anything."""
     ready_at_s: Mapping[str, float] = field(default_factory=dict)
     """When, by the monotonic clock, each model last had a replica that was ready; not for ever."""
 
     def model(self, name: str) -> ModelEntry | None:
         return self.fleet.models.get(name)
+
+    def is_name(self, name: str) -> bool:
+        """Whether a model or a route is called so."""
+        return name in self.routes or name in self.fleet.models
 
     def legs(self, name: str, *, user_id: int | None, session: str, is_ready: Callable[[str], bool]) -> Sequence[Leg]:
         """Which models stand for the name, for that caller: see RouteEntry.legs. Raises ModelNotFound."""
@@ -46,6 +55,23 @@ class Snapshot:
         if entry is None or entry.only_by_route:
             raise ModelNotFound(name)
         return [Leg(model=name)]
+
+    def models_behind(self, name: str) -> list[str]:
+        """All that might answer to that name, whoever asks."""
+        if route := self.routes.get(name):
+            return [*(share.model for share in route.shares), *(leg.model for leg in route.fallbacks)]
+        return [name]
+
+    def base_of(self, model: str) -> str:
+        """Of an adapter, the model on which it rides; of any other, itself."""
+        entry = self.model(model)
+        return entry.base if entry else model
+
+    def policed_as(self, name: str) -> set[str]:
+        """The models whose content policies hold for that name: whichever of them answers is not known yet, and a
+        policy for a model holds for its adapters."""
+        behind = self.models_behind(name)
+        return {*behind, *map(self.base_of, behind)}
 
     def is_awaited(self, name: str) -> bool:
         """Whether a replica of that model is on its way, or the last one went so lately that it may well return."""
@@ -59,7 +85,15 @@ def read_snapshot(before: Snapshot) -> Snapshot:
     pools = _pools(fleet)
     ready_at_s = {name: at_s for name, at_s in before.ready_at_s.items() if _is_recent(at_s)}
     ready_at_s |= dict.fromkeys(pools, time.monotonic())
-    return Snapshot(keyring=read_keyring(), fleet=fleet, pools=pools, routes=read_routes(), ready_at_s=ready_at_s)
+    return Snapshot(
+        keyring=read_keyring(),
+        fleet=fleet,
+        pools=pools,
+        routes=read_routes(),
+        limits=read_limits(),
+        content_rules=read_rules(),
+        ready_at_s=ready_at_s,
+    )
 
 
 def _is_recent(at_s: float | None) -> bool:

@@ -19,6 +19,7 @@ class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[Any] | None = None
+    function_call: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -94,7 +95,8 @@ class Transcript:
 
     def _hear(self, choice: _Choice) -> None:
         delta = choice.delta
-        if choice.index or choice.finish_reason or delta.tool_calls or delta.reasoning_content:
+        ends = choice.finish_reason or delta.tool_calls or delta.function_call or delta.reasoning_content
+        if choice.index or ends:
             self._can_be_continued = False
         if self._can_be_continued:
             self._said.text += delta.content or ""

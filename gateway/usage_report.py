@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.utils.formats import date_format
 from django.utils.timezone import now
@@ -17,8 +19,9 @@ class Card:
     """One figure with its change. `percent` None: there was nothing to compare with."""
 
     label: str
-    value: int | float
+    value: int | float | Decimal
     is_share: bool = False
+    is_money: bool = False
     percent: int | None = None
 
 
@@ -70,9 +73,9 @@ def read_breakdowns(scope: Scope, *, with_users: bool) -> list[Breakdown]:
     return [*breakdowns, Breakdown(title=gettext("By key"), parameter="key", lines=keys)]
 
 
-def change(value: float, before: float) -> int | None:
+def change(value: float | Decimal, before: float | Decimal) -> int | None:
     """By how many percent it grew (or shrank, negative); None when there was nothing before."""
-    return round(100 * (value - before) / before) if before else None
+    return round(100 * (float(value) / float(before) - 1)) if before else None
 
 
 def _cards(sums: Sums, before: Sums) -> list[Card]:
@@ -85,6 +88,8 @@ def _cards(sums: Sums, before: Sums) -> list[Card]:
         Card(label=label, value=getattr(sums, name), percent=change(getattr(sums, name), getattr(before, name)))
         for label, name in counted.items()
     ]
+    label = gettext("Cost (%(currency)s)") % {"currency": settings.CURRENCY}
+    cards.append(Card(label=label, value=sums.cost, is_money=True, percent=change(sums.cost, before.cost)))
     return [*cards, Card(label=gettext("Failed"), value=100 * sums.failed_share, is_share=True)]
 
 

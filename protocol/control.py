@@ -137,7 +137,7 @@ class ModelInfo:
 
     context_length: Count
     capabilities: list[Text]
-    """Of "chat", "completions", "embeddings", "tools"."""
+    """Of "chat", "completions", "embeddings", "tools", and others in protocol.endpoints and protocol.parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +160,8 @@ class ReplicaStatus:
     memory_bytes: Bytes = 0
     """What its engine process, with its children, holds of the machine's memory; not of an accelerator's."""
     info: ModelInfo | None = None
+    adapters: dict[Name, Text] = field(default_factory=dict)
+    """Those that were tried, each with why it cannot be used; empty: it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,8 @@ class DesiredReplica:
     quantization: str = ""
     engine_options: dict[str, Any] = field(default_factory=dict)
     """As the administrator wrote them; the server has checked them by protocol.engines, and so does the worker."""
+    adapters: dict[str, str] = field(default_factory=dict)
+    """LoRA adapters: the name that callers use → a folder on the worker, or a hub id. They may change while it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

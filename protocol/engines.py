@@ -37,6 +37,21 @@ _PYTHON_TYPES: dict[OptionType, tuple[type, ...]] = {
 }
 
 
+class LongInputs(StrEnum):
+    """What becomes of a text that is to be embedded, labelled or ranked and is longer than the model's context."""
+
+    REFUSE = "refuse"
+    CUT = "cut"
+    """Its beginning stands for it."""
+    AVERAGE = "average"
+    """The mean of its pieces' vectors does, each counting by its length."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "LongInputs":
+        """As the deployment says; refused by default, as OpenAI does."""
+        return cls(options.get("long_inputs", cls.REFUSE))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineKind:
     """What can be said of a deployment that uses this engine."""
@@ -48,9 +63,13 @@ class EngineKind:
     """Options by which a deployment brings code of its own: the worker's operator must have allowed that."""
     quantizations: tuple[str, ...] = ()
     """How the weights may be quantized while they are loaded."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of options that take some strings only."""
     needs_source: bool = True
     has_dtype: bool = True
     """False: the number format is part of the source."""
+    has_adapters: bool = False
+    """Whether LoRA adapters can come and go while it runs."""
     is_child: bool = True
     """Whether it is a server program of somebody else's, which must be installed on the worker."""
 
@@ -60,8 +79,20 @@ _STRING, _STRINGS = OptionType.STRING, OptionType.STRINGS
 _TRUST = frozenset({"trust_remote_code"})
 
 ENGINE_KINDS: Mapping[str, EngineKind] = {
-    "transformers": EngineKind(is_child=False),
-    "echo": EngineKind(needs_source=False, is_child=False),
+    "transformers": EngineKind(
+        options={
+            "max_model_len": _INTEGER,
+            "max_num_batched_tokens": _INTEGER,
+            "kv_cache_gb": _NUMBER,
+            "long_inputs": _STRING,
+            "max_audio_s": _INTEGER,
+        },
+        choices={"long_inputs": tuple(LongInputs)},
+        quantizations=("int8", "nf4"),
+        has_adapters=True,
+        is_child=False,
+    ),
+    "echo": EngineKind(needs_source=False, has_adapters=True, is_child=False),
     "vllm": EngineKind(
         options={
             "max_model_len": _INTEGER,
@@ -144,6 +175,7 @@ ENGINE_KINDS: Mapping[str, EngineKind] = {
             "batch_size": _INTEGER,
             "flash_attn": _BOOLEAN,
             "chat_template": _STRING,
+            "mmproj": _STRING,
             "embedding": _BOOLEAN,
         },
         has_dtype=False,
@@ -186,6 +218,11 @@ def mistyped_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, 
     """Those of the known options whose value is of another type, each with the type that it should have."""
     known = {name: kind.options[name] for name in options if name in kind.options}
     return {name: wanted for name, wanted in known.items() if not wanted.fits(options[name])}
+
+
+def unfit_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Those of the options that take some values only and have another one, each with those that it may have."""
+    return {name: known for name, known in kind.choices.items() if name in options and options[name] not in known}
 
 
 def missing_options(kind: EngineKind, options: Iterable[str]) -> list[str]:

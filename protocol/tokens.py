@@ -21,6 +21,7 @@ class TokenKind(StrEnum):
     JOIN_TOKEN = "flt-join-"
     WORKER_CREDENTIAL = "flt-worker-"
     GATEWAY_SECRET = "flt-gateway-"
+    INVITATION = "flt-invite-"
 
 
 TOKEN_PATTERN = re.compile(rf"(?:{'|'.join(TokenKind)})[0-9A-Za-z_-]+")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("protocol", "fleet", "gateway", "chat", "accounts", "workers", "config")
+PACKAGES = ("protocol", "audit", "fleet", "gateway", "chat", "accounts", "workers", "config")
 SOURCES = [
     path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")) if "migrations" not in path.parts
 ]

@@ -5,23 +5,46 @@ over the engine's own socket, the road that every request takes, each time the e
 """
 
 import asyncio
+import base64
+import io
+import wave
 from collections.abc import Collection
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 import msgspec
+
+from protocol.transcription import ENDPOINT
 
 TIMEOUT_S = 120.0
 """The first answer may compile kernels; for one that takes longer the engine counts as broken."""
 
 _MAX_BYTES = 1024 * 1024
+
+
+def _silence() -> str:
+    """A second of it, as base64."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(bytes(2 * 16_000))
+    return base64.b64encode(file.getvalue()).decode()
+
+
 _CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, "temperature": 0}
 _TEXT = {"prompt": "Hello", "max_tokens": 4, "temperature": 0}
-_EMBEDDING = {"input": "hello"}
+_INPUT = {"input": "hello"}
+_HEARD = {"file": {"name": "silence.wav", "type": "audio/wav", "data": _silence()}}
+_RANKED = {"query": "hello", "documents": ["hello"]}
 _PROMPTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("chat/completions", _CHAT),
     "completions": ("completions", _TEXT),
-    "embeddings": ("embeddings", _EMBEDDING),
+    "embeddings": ("embeddings", _INPUT),
+    "moderation": ("moderations", _INPUT),
+    "rerank": ("rerank", _RANKED),
+    "transcription": (ENDPOINT, _HEARD),
 }
 
 
@@ -37,6 +60,26 @@ class _Choice(msgspec.Struct):
 
 class _Completion(msgspec.Struct):
     choices: list[_Choice]
+
+
+class _Result(msgspec.Struct):
+    category_scores: dict[str, float]
+
+
+class _Moderation(msgspec.Struct):
+    results: list[_Result]
+
+
+class _Score(msgspec.Struct):
+    relevance_score: float
+
+
+class _Ranking(msgspec.Struct):
+    results: Annotated[list[_Score], msgspec.Meta(min_length=1)]
+
+
+class _Transcription(msgspec.Struct):
+    text: str
 
 
 class _Vector(msgspec.Struct):
@@ -80,6 +123,13 @@ def _check(answer: bytes, endpoint: str) -> None:
     try:
         if endpoint == "embeddings":
             _check_embeddings(msgspec.json.decode(answer, type=_Embeddings))
+        elif endpoint == "moderations":
+            # Scores that are no numbers come as nulls, which are refused.
+            msgspec.json.decode(answer, type=_Moderation)
+        elif endpoint == ENDPOINT:
+            msgspec.json.decode(answer, type=_Transcription)
+        elif endpoint == "rerank":
+            msgspec.json.decode(answer, type=_Ranking)
         elif not _has_text(msgspec.json.decode(answer, type=_Completion)):
             raise CanaryFailed("its answer has no text")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -7,40 +7,38 @@ reconciler    loads and unloads; below it a watcher for each engine process
 
 import asyncio
 import logging
-import os
-import shutil
-import signal
 import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import web
 
 from workers import tls
 from workers.control_plane import ControlPlane
 from workers.credential import sole_use
 from workers.errors import SettingsInvalid, WorkerError
+from workers.inspection import Inspection
+from workers.log import LogKeeper
 from workers.membership import Membership
+from workers.process import base_url, listening, socket_folder, stop_signal
 from workers.programs import Programs
 from workers.reconciler import Reconciler
 from workers.server import WorkerServer
 from workers.settings import WorkerSettings
+from workers.store import ModelStore
 
 logger = logging.getLogger(__name__)
 
 _LAST_BEAT_TIMEOUT_S = 5.0
-_KEEPALIVE_S = 3600.0
-"""Longer than the gateway keeps a connection, so that it is the gateway that closes an idle one."""
-_LONGEST_SOCKET_FOLDER = 70
 
 
-async def run(settings: WorkerSettings) -> None:
-    """Be a worker until SIGTERM or SIGINT. Raises WorkerError, or whatever killed one of the tasks."""
-    with sole_use(settings.state_dir), _socket_folder() as sockets:
+async def run(settings: WorkerSettings, log: LogKeeper) -> None:
+    """Be a worker until SIGTERM or SIGINT; `log` keeps what it says for whoever asks.
+
+    Raises WorkerError, or whatever killed one of the tasks.
+    """
+    with sole_use(settings.state_dir), socket_folder() as sockets:
         connector = aiohttp.TCPConnector(ssl=tls.trusting(settings.ca_file))
         async with aiohttp.ClientSession(connector=connector) as session:
             programs = Programs(envs=settings.engine_envs, may_run_code=settings.allow_code)
@@ -51,8 +49,9 @@ async def run(settings: WorkerSettings) -> None:
                 on_change=membership.announce,
                 programs=programs,
             )
-            stop = _stop_signal(reconciler)
-            async with _listening(settings, membership, reconciler):
+            stop = stop_signal(reconciler.kill_all)
+            inspection = Inspection(log, ModelStore(reconciler.replicas))
+            async with _reachable(settings, membership, reconciler, inspection):
                 await _serve(membership, reconciler, stop, drain_timeout_s=settings.drain_timeout_s)
 
 
@@ -105,76 +104,26 @@ async def _reasoned(working: asyncio.Task[None]) -> None:
         raise reason from None
 
 
-def _stop_signal(reconciler: Reconciler) -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT. The second ends the program, and every engine, this instant."""
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            reconciler.kill_all()
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
-
-
-@contextmanager
-def _socket_folder() -> Iterator[Path]:
-    """A folder that only this user may enter, with a path so short that names of Unix sockets fit."""
-    base = tempfile.gettempdir()
-    try:
-        folder = tempfile.mkdtemp(prefix="flotilla-", dir=base if len(base) < _LONGEST_SOCKET_FOLDER else "/tmp")
-    except OSError as error:
-        raise SettingsInvalid(
-            f"No folder can be made for temporary files: {error}. Make room, or set TMPDIR."
-        ) from error
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @asynccontextmanager
-async def _listening(settings: WorkerSettings, membership: Membership, reconciler: Reconciler) -> AsyncIterator[None]:
+async def _reachable(
+    settings: WorkerSettings, membership: Membership, reconciler: Reconciler, inspection: Inspection
+) -> AsyncIterator[None]:
     app = WorkerServer(
         reconciler.engines, lambda: membership.gateway_secret, metrics_token=settings.metrics_token
     ).make_app()
-    runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=1
-    )
-    await runner.setup()
-    try:
-        await _bind(runner, settings)
-        membership.address = settings.advertise or await asyncio.to_thread(_own_address, settings, _port(runner))
-        logger.info("Listening on port %d, reachable at %s.", _port(runner), membership.address)
+    inspection.add_to(app)
+    context = tls.showing(settings.tls_cert, settings.tls_key)
+    async with listening(app, settings.listen_host, settings.listen_port, context=context, flag="--listen") as port:
+        membership.address = settings.advertise or await asyncio.to_thread(_own_address, settings, port)
+        logger.info("Listening on port %d, reachable at %s.", port, membership.address)
         yield
-    finally:
-        await runner.cleanup()
-
-
-async def _bind(runner: web.AppRunner, settings: WorkerSettings) -> None:
-    try:
-        context = tls.showing(settings.tls_cert, settings.tls_key)
-        await web.TCPSite(runner, settings.listen_host, settings.listen_port, ssl_context=context).start()
-    except OSError as error:
-        raise SettingsInvalid(
-            f"Cannot listen on {settings.listen_host}:{settings.listen_port}: {error.strerror or error}. "
-            "Choose another --listen; port 0 takes any free one."
-        ) from error
-
-
-def _port(runner: web.AppRunner) -> int:
-    return int(runner.addresses[0][1])
 
 
 def _own_address(settings: WorkerSettings, port: int) -> str:
     host = settings.listen_host
     if host in ("0.0.0.0", "::"):
         host = _ip_towards(str(urlsplit(settings.server).hostname))
-    scheme = "https" if settings.tls_cert else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return base_url(host, port, is_tls=bool(settings.tls_cert))
 
 
 def _ip_towards(server: str) -> str:

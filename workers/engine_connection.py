@@ -1,5 +1,6 @@
 """The daemon's way to one engine that is ready: one of our own over its Unix socket, a child server over loopback."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from workers.engines.base import EngineStats
 from workers.liveness import PROBE_TIMEOUT_S
 
 _TIMEOUT = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
+_ADAPTERS_TIMEOUT = aiohttp.ClientTimeout(total=600)
+"""They may come from a hub."""
 _MAX_METRICS_BYTES = 4 * 1024 * 1024
+_PATHS_OF_CHILDREN = {"/v1/tokenize": "/tokenize"}
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -38,6 +42,19 @@ class EngineConnection:
             return await (self._own_stats() if self.child is None else self._child_stats(self.child))
         except (aiohttp.ClientError, OSError, MalformedMessage) as error:
             raise EngineSilent from error
+        except (RuntimeError, AssertionError) as error:
+            # So fails what aiohttp was asked in the moment in which its session was closed.
+            if self.session.closed:
+                raise EngineSilent from error
+            raise
+
+    async def use_adapters(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Have one of our own engines use these, name → source; for each what is wrong with it. Raises EngineSilent."""
+        try:
+            async with self.session.put("/adapters", json=wanted, timeout=_ADAPTERS_TIMEOUT) as answer:
+                return decode(dict[str, str], await answer.read())
+        except (aiohttp.ClientError, OSError, MalformedMessage, RuntimeError) as error:
+            raise EngineSilent from error
 
     def worded(self, body: bytes) -> bytes:
         """The request as this engine wants it: child servers insist on their own name for the model."""
@@ -49,6 +66,10 @@ class EngineConnection:
             # The engine will say what is wrong with it.
             return body
         return msgspec.json.encode({**fields, "model": self.child.model})
+
+    def path(self, asked: str) -> str:
+        """Where it answers that; vLLM has what is none of OpenAI's endpoints at the root."""
+        return asked if self.child is None else _PATHS_OF_CHILDREN.get(asked, asked)
 
     async def _own_stats(self) -> EngineStats:
         async with self.session.get("/stats", timeout=_TIMEOUT) as answer:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from protocol import codec
 from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
+from protocol.redaction import redact
+from workers.adapters import Adapters
 from workers.canary import CanaryFailed, ask_canary
 from workers.children.registry import LAUNCHES
 from workers.engine_connection import EngineConnection, EngineSilent
@@ -25,6 +27,7 @@ from workers.engine_program import EngineReport
 from workers.engines.base import EngineSpec, EngineStats
 from workers.hardware import memory_of
 from workers.liveness import PROBE_INTERVAL_S, Liveness, Verdict
+from workers.process_group import end_group, kill_group
 from workers.programs import Programs
 
 logger = logging.getLogger(__name__)
@@ -38,9 +41,8 @@ _STEADY_AFTER_S = 60.0
 """An engine that was ready for so long begins anew with short pauses when it dies."""
 _GRACE_S = 2.0
 """How long after the word that a replica drains requests may still come: the gateways hear of it within that time."""
-_TERM_TIMEOUT_S = 5.0
 _LAST_WORDS_TIMEOUT_S = 1.0
-_SECRET_VARIABLES = frozenset({"FLOTILLA_JOIN_TOKEN", "FLOTILLA_METRICS_TOKEN"})
+_SECRET_VARIABLES = frozenset({"FLOTILLA_JOIN_TOKEN", "FLOTILLA_METRICS_TOKEN", "FLOTILLA_API_KEY"})
 _KILLED = 128
 """An exit status beyond it tells the signal that killed a child server."""
 _SIGNALS = frozenset(signal.Signals)
@@ -64,6 +66,7 @@ class EngineProcess:
         self.connection: EngineConnection | None = None
         """While there is a process that is ready, or was."""
         self.num_in_flight = 0
+        self.adapters = Adapters(replica.adapters, on_change)
         self._socket_path = socket_path
         self._on_change = on_change
         self._programs = programs
@@ -77,6 +80,8 @@ class EngineProcess:
         self._memory_bytes = 0
         self._error = ""
         self._tail: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._loaded = asyncio.Event()
+        """Set while the process that runs is one that has become ready."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -97,6 +102,11 @@ class EngineProcess:
         num_running = min(self.num_in_flight, self.replica.max_concurrency)
         return EngineStats(num_running=num_running, num_waiting=self.num_in_flight - num_running)
 
+    @property
+    def stats(self) -> EngineStats:
+        """What it last told itself."""
+        return self._stats
+
     def status(self) -> ReplicaStatus:
         """This replica as the heartbeat tells it."""
         return ReplicaStatus(
@@ -110,6 +120,7 @@ class EngineProcess:
             num_answers=self._num_answers,
             num_errors=self._num_errors,
             memory_bytes=self._memory_bytes,
+            adapters=self.adapters.states,
             info=self._report.info,
         )
 
@@ -120,8 +131,9 @@ class EngineProcess:
             await self._answers_stats()
 
     async def _answers_stats(self) -> bool:
-        """Whether it answered, in time; its load is taken down."""
-        assert self.connection is not None
+        """Whether it answered, in time; its load is taken down. One that is being ended does not."""
+        if self.connection is None:
+            return False
         try:
             self._stats = await self.connection.stats() or self.load
         except EngineSilent:
@@ -158,24 +170,25 @@ class EngineProcess:
         self._num_answers += 1
         self._num_errors += has_failed
 
-    async def drain(self, timeout_s: float) -> None:
+    async def drain(self, timeout_s: float, *, grace_s: float = _GRACE_S) -> None:
         """Take no new request once the gateways have heard of it; wait for those that run, so long at most."""
         may_be_asked = self.phase is ReplicaPhase.READY
         self._enter(ReplicaPhase.DRAINING)
         if may_be_asked:
-            await asyncio.sleep(min(_GRACE_S, timeout_s))
+            await asyncio.sleep(min(grace_s, timeout_s))
         self._is_closed = True
         await self._wait_until_idle(timeout_s)
 
     def kill(self) -> None:
         """End the process this instant, with all that it has started."""
         if self._process is not None and self._process.returncode is None:
-            _kill_group(self._process)
+            kill_group(self._process)
 
     async def _run_once(self) -> float:
         """Start the engine and watch it until it ends; how many seconds it was ready for."""
         self._tail.clear()
         self._report, self._ready_at = EngineReport(phase=ReplicaPhase.LOADING), None
+        self._loaded.clear()
         self._enter(ReplicaPhase.LOADING)
         try:
             process = self._process = await self._start()
@@ -189,12 +202,12 @@ class EngineProcess:
             if self._ready_at is None:
                 # It has nothing to finish, and while it imports its libraries it is deaf to SIGTERM for seconds.
                 self.kill()
-            await _end(process)
+            await end_group(process)
             # Answers that were cut short get their last event now; a session closed under them leaves them hanging.
             await self._wait_until_idle(_LAST_WORDS_TIMEOUT_S)
-            if self.connection is not None:
-                await self.connection.close()
-                self.connection = None
+            connection, self.connection = self.connection, None
+            if connection is not None:
+                await connection.close()
         return time.monotonic() - self._ready_at if self._ready_at else 0.0
 
     async def _wait_until_idle(self, timeout_s: float) -> None:
@@ -246,9 +259,13 @@ class EngineProcess:
                 group.create_task(self._read_reports(process, process.stdout), name="engine reports"),
                 group.create_task(self._read_log(process.stderr), name="engine log"),
             ]
-            probing = group.create_task(self._probe(process), name="engine probes")
+            watchers = [
+                group.create_task(self._probe(process), name="engine probes"),
+                group.create_task(self._keep_adapters(), name="adapters"),
+            ]
             await process.wait()
-            probing.cancel()
+            for watcher in watchers:
+                watcher.cancel()
             # Its last words may still be in the pipes; a process that it left behind may hold them open for ever.
             await asyncio.wait(readers, timeout=1)
             for reader in readers:
@@ -270,7 +287,12 @@ class EngineProcess:
                     self._enter(ReplicaPhase.FAILED)
                 case Verdict.DEAD:
                     self._fail("The engine did not answer for half a minute, so it was killed.")
-                    _kill_group(process)
+                    kill_group(process)
+
+    async def _keep_adapters(self) -> None:
+        await self._loaded.wait()
+        if self.connection is not None and not self.is_child:
+            await self.adapters.keep(self.connection)
 
     async def _read_reports(self, process: Process, stdout: asyncio.StreamReader) -> None:
         async for line in _lines(stdout):
@@ -294,8 +316,10 @@ class EngineProcess:
             return report
         self.connection = EngineConnection(self._socket_path, report.child)
         model = report.child.model if report.child else self.replica.model
+        # Child servers read recordings as forms, and may refuse one of silence.
+        unasked = {"transcription"} if report.child else set()
         try:
-            await ask_canary(self.connection.session, model, report.info.capabilities)
+            await ask_canary(self.connection.session, model, set(report.info.capabilities) - unasked)
         except CanaryFailed as error:
             return EngineReport(
                 phase=ReplicaPhase.FAILED, error=f"It loaded, but failed to answer the canary prompt: {error}"
@@ -309,15 +333,17 @@ class EngineProcess:
         self._report = report
         if report.phase is ReplicaPhase.READY:
             self._ready_at = time.monotonic()
+            self._loaded.set()
             self._error = ""
             logger.info("%s is ready.", self.replica.model)
         self._enter(report.phase)
 
     def _fail(self, why: str) -> None:
         """`why` is told until the engine is ready again, through all tries."""
-        self._error = why.replace("\0", "")[:_LONGEST_ERROR]
+        self._error = redact(why).replace("\0", "")[:_LONGEST_ERROR]
         self._stats = EngineStats(num_running=0, num_waiting=0)
         self._report = EngineReport(phase=ReplicaPhase.FAILED)
+        self.adapters.forget()
         self._enter(ReplicaPhase.FAILED)
 
     def _enter(self, phase: ReplicaPhase) -> None:
@@ -353,23 +379,3 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         if not line:
             return
         yield line.decode("utf-8", "replace").rstrip()
-
-
-async def _end(process: Process) -> None:
-    """SIGTERM, some seconds, SIGKILL for it and all that it has started."""
-    try:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            async with asyncio.timeout(_TERM_TIMEOUT_S):
-                await process.wait()
-    except (TimeoutError, asyncio.CancelledError):
-        pass
-    _kill_group(process)
-    await process.wait()
-
-
-def _kill_group(process: Process) -> None:
-    """It leads a group of its own, which outlives it for as long as one process is in there."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -8,9 +8,12 @@ WorkerError
 ├── RequestRefused                 the operator: the server understood, and said no
 │   └── CredentialRefused          the operator: join again with a token
 │       └── WorkerRevoked          nobody: the administrator has decided
+├── ModelNotStored                 the administrator: it is not on this disk
+├── ModelInUse                     the administrator: stop its replica first
 └── EngineError                    carries HTTP status and OpenAI's type, code and param
     ├── LoadError                  the administrator: the model cannot be loaded as it is configured
     ├── BadRequest                 the caller: the request can never be answered as it is
+    │   ├── ModelNotFound          the caller: no model or adapter goes by this name
     │   └── ContextLengthExceeded  the caller: the prompt, or prompt and answer, are too long
     ├── Overloaded                 the caller, later: every slot and the queue are taken
     ├── RequestCancelled           nobody: somebody asked for it
@@ -50,6 +53,14 @@ class WorkerRevoked(CredentialRefused):
     """The administrator has shut this worker out."""
 
 
+class ModelNotStored(WorkerError):
+    """No such model was downloaded to this machine."""
+
+
+class ModelInUse(WorkerError):
+    """A replica here is loaded from it."""
+
+
 class EngineError(WorkerError):
     """An engine could not do what was asked. `status`, `type` and `code` are what an OpenAI client sees."""
 
@@ -81,6 +92,16 @@ class ContextLengthExceeded(BadRequest):
     """The prompt, or the prompt with the answer it asks for, is longer than the model can hold."""
 
     code = "context_length_exceeded"
+
+
+class ModelNotFound(BadRequest):
+    """Neither the model nor one of its adapters goes by this name."""
+
+    status = 404
+    code = "model_not_found"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="model")
 
 
 class Overloaded(EngineError):

@@ -26,8 +26,9 @@ class Unload:
 
 
 def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[Unload | Load]:
-    """A replica never changes, it is replaced by another. Unloads come first, but nobody waits for them: draining
-    may take minutes, and where memory is short the server wants the new one only when the old one is gone."""
+    """A replica never changes, but for its adapters: it is replaced by another. Unloads come first, but nobody waits
+    for them: draining may take minutes, and where memory is short the server wants the new one only when the old one is
+    gone."""
     kept = set(loaded)
     unloads = [Unload(replica_id=replica_id) for replica_id in sorted(kept - desired.keys())]
     return [*unloads, *(Load(replica=replica) for replica_id, replica in desired.items() if replica_id not in kept)]
@@ -52,7 +53,14 @@ class Reconciler:
     def want(self, replicas: Iterable[DesiredReplica]) -> None:
         """Make it so, soon: `run` does the work."""
         self._desired = {replica.replica_id: replica for replica in replicas}
+        for replica_id, engine in self.engines.items():
+            if replica_id in self._desired:
+                engine.adapters.want(self._desired[replica_id].adapters)
         self._wanted.set()
+
+    def replicas(self) -> list[DesiredReplica]:
+        """What is loaded, and what is to be."""
+        return [*(engine.replica for engine in self.engines.values()), *self._desired.values()]
 
     def statuses(self) -> list[ReplicaStatus]:
         """What is loaded, and what waits for its turn."""

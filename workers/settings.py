@@ -1,8 +1,6 @@
 """The daemon's settings: from the command line, each also from the environment, once."""
 
-import argparse
 import os
-import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from workers.errors import SettingsInvalid
+from workers.flags import Flags, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +42,8 @@ class WorkerSettings:
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> WorkerSettings:
-    """The settings. Raises SettingsInvalid; argparse itself ends the program for an unknown flag and for --help."""
-    given = _parser(environment).parse_args(arguments)
+    """The settings. Raises SettingsInvalid; argparse itself ends the program for --help."""
+    given = _flags(environment).read(arguments)
     host, port = _host_and_port(given.listen)
     return WorkerSettings(
         server=_checked_url("--server", given.server),
@@ -54,8 +53,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         advertise=_checked_url("--advertise", given.advertise) if given.advertise else "",
         name=given.name,
         state_dir=Path(given.state_dir).expanduser().absolute(),
-        drain_timeout_s=_seconds("--drain-timeout", given.drain_timeout),
-        unload_timeout_s=_seconds("--unload-timeout", given.unload_timeout),
+        drain_timeout_s=seconds("--drain-timeout", given.drain_timeout),
+        unload_timeout_s=seconds("--unload-timeout", given.unload_timeout),
         ca_file=given.ca_file,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
@@ -65,32 +64,24 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
     )
 
 
-def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m workers",
-        description="Runs models on this machine for a Flotilla server.",
-        epilog="Each flag may also be given as a variable: --join-token as FLOTILLA_JOIN_TOKEN, and so on.",
-    )
-
-    def flag(name: str, default: str, text: str) -> None:
-        variable = f"FLOTILLA_{name.replace('-', '_').upper()}"
-        parser.add_argument(f"--{name}", default=environment.get(variable, default), help=text)
-
-    flag("server", "", "where the server is, for example https://flotilla.example")
-    flag("join-token", "", "from the admin; needed the first time only")
-    flag("listen", "127.0.0.1:8100", "HOST:PORT to listen on for the gateway; port 0 takes any free one")
-    flag("advertise", "", "URL at which the gateway reaches this worker; by default made from --listen")
-    flag("name", socket.gethostname(), "how the admin shows this worker")
-    flag("state-dir", "~/.local/state/flotilla-worker", "folder for the worker's credential")
-    flag("drain-timeout", "30", "seconds that running requests get when the worker stops")
-    flag("metrics-token", "", "what Prometheus sends as its bearer token to read /metrics; without it nobody may")
-    flag("ca-file", "", "PEM file of the CA that vouches for the server, where the system does not know it")
-    flag("tls-cert", "", "PEM file of the certificate to show to the gateway; self-signed is fine, it is pinned")
-    flag("tls-key", "", "PEM file of its private key")
-    flag("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
-    flag("engine-envs", "", f"virtual environments with vllm, sglang and so on, {os.pathsep!r} between them")
-    flag("allow-code", "no", "“yes” lets deployments run commands and code of their own on this machine")
-    return parser
+def _flags(environment: Mapping[str, str]) -> Flags:
+    flags = Flags("Runs models on this machine for a Flotilla server.", environment)
+    flags.add_switch("standalone", "serve one model by OpenAI's API, without a server; --standalone --help says more")
+    flags.add("server", "", "where the server is, for example https://flotilla.example")
+    flags.add("join-token", "", "from the admin; needed the first time only")
+    flags.add("listen", "127.0.0.1:8100", "HOST:PORT to listen on for the gateway; port 0 takes any free one")
+    flags.add("advertise", "", "URL at which the gateway reaches this worker; by default made from --listen")
+    flags.add("name", socket.gethostname(), "how the admin shows this worker")
+    flags.add("state-dir", "~/.local/state/flotilla-worker", "folder for the worker's credential")
+    flags.add("drain-timeout", "30", "seconds that running requests get when the worker stops")
+    flags.add("metrics-token", "", "what Prometheus sends as its bearer token to read /metrics; without it nobody may")
+    flags.add("ca-file", "", "PEM file of the CA that vouches for the server, where the system does not know it")
+    flags.add("tls-cert", "", "PEM file of the certificate to show to the gateway; self-signed is fine, it is pinned")
+    flags.add("tls-key", "", "PEM file of its private key")
+    flags.add("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
+    flags.add("engine-envs", "", f"virtual environments with vllm, sglang and so on, {os.pathsep!r} between them")
+    flags.add("allow-code", "no", "“yes” lets deployments run commands and code of their own on this machine")
+    return flags
 
 
 def _env(path: str) -> Path:
@@ -111,12 +102,6 @@ def _checked_url(flag: str, url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsInvalid(f"{flag} must be an address like http://10.0.0.1:8000, not {url!r}.")
     return url.rstrip("/")
-
-
-def _seconds(flag: str, text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        raise SettingsInvalid(f"{flag} must be a number of seconds, for example 30, not {text!r}.")
-    return float(text)
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:

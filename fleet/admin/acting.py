@@ -1,29 +1,42 @@
 """What admin's one-click actions share: a dialog before, a message and a line of history after."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
+from audit.admin_base import AuditedAdmin
 from fleet.errors import ActRefused
 from fleet.maintenance import stranded
 from fleet.models import Deployment, Worker
 from fleet.scaling import MAX_REPLICAS
 
+_Row = TypeVar("_Row", bound=Model)
 
-class ActingAdmin(ModelAdmin):
+
+def row_of(kind: type[_Row], object_id: str) -> _Row:
+    """The row that an act's address names. Raises Http404: somebody may have removed it while the page stood open."""
+    try:
+        return kind._default_manager.get(pk=object_id)
+    except (ObjectDoesNotExist, ValidationError, ValueError) as error:
+        raise Http404(f"{kind._meta.object_name} {object_id} is not there.") from error
+
+
+class ActingAdmin(AuditedAdmin):
     """Pages from which acts are done."""
 
     def act(self, request: HttpRequest, row: Model, done: str, act: Callable[[], object]) -> bool:
         """Do it and say so: `done` goes to the person and into the history. Whether it changed anything."""
+        self.remember(request, row)
         try:
             has_changed = bool(act())
         except ActRefused as refused:
@@ -44,8 +57,7 @@ class DrainForm(BaseDialogForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        worker = Worker.objects.filter(pk=self.object_id).first()
-        self.stranded = stranded(worker) if worker else []
+        self.stranded = stranded(row_of(Worker, str(self.object_id)))
         if self.stranded:
             text = gettext("No other worker can take over: %(models)s. Stop it here all the same.")
             self.fields["may_stop"].label = text % {"models": ", ".join(self.stranded)}
@@ -55,7 +67,7 @@ class DrainForm(BaseDialogForm):
 
 class MaintenanceForm(DrainForm):
     remark = forms.CharField(
-        label=_("remark"),
+        label=capfirst(_("remark")),
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
         help_text=_("What is done to the machine, and until when. Everybody who looks at the fleet reads it."),
@@ -65,10 +77,9 @@ class MaintenanceForm(DrainForm):
 
 class ScaleForm(BaseDialogForm):
     num_replicas = forms.IntegerField(
-        label=_("replicas"), min_value=1, max_value=MAX_REPLICAS, widget=UnfoldAdminIntegerFieldWidget
+        label=capfirst(_("replicas")), min_value=1, max_value=MAX_REPLICAS, widget=UnfoldAdminIntegerFieldWidget
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        numbers = Deployment.objects.filter(pk=self.object_id).values_list("num_replicas", flat=True)
-        self.fields["num_replicas"].initial = numbers.first()
+        self.fields["num_replicas"].initial = row_of(Deployment, str(self.object_id)).num_replicas

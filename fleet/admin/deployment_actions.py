@@ -13,9 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from fleet import scaling
-from fleet.admin.acting import ActingAdmin, ScaleForm
-from fleet.admin.live import leave_dialog
-from fleet.models import Deployment, Replica
+from fleet.acts import DeploymentAct, ReplicaAct, deployment_acts
+from fleet.admin.acting import ActingAdmin, ScaleForm, row_of
+from fleet.admin.live import back, leave_dialog
+from fleet.models import Deployment, Replica, Rollout
 
 
 class DeploymentActions(ActingAdmin):
@@ -35,7 +36,7 @@ class DeploymentActions(ActingAdmin):
             self.act(request, one, gettext("Stopped."), partial(scaling.stop, one))
 
     @action(
-        description=_("Start"),
+        description=DeploymentAct.START.label,
         permissions=["change"],
         icon="play_arrow",
         dialog={
@@ -45,12 +46,12 @@ class DeploymentActions(ActingAdmin):
         },
     )
     def start(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        deployment = Deployment.objects.get(pk=object_id)
+        deployment = row_of(Deployment, object_id)
         self.act(request, deployment, gettext("Started."), lambda: scaling.start(deployment))
         return _to_deployment(request, object_id)
 
     @action(
-        description=_("Stop"),
+        description=DeploymentAct.STOP.label,
         permissions=["change"],
         icon="stop",
         dialog={
@@ -63,12 +64,12 @@ class DeploymentActions(ActingAdmin):
         },
     )
     def stop(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        deployment = Deployment.objects.get(pk=object_id)
+        deployment = row_of(Deployment, object_id)
         self.act(request, deployment, gettext("Stopped."), lambda: scaling.stop(deployment))
         return _to_deployment(request, object_id)
 
     @action(
-        description=_("Scale"),
+        description=DeploymentAct.SCALE.label,
         permissions=["change"],
         icon="stacks",
         dialog={
@@ -79,13 +80,13 @@ class DeploymentActions(ActingAdmin):
         },
     )
     def scale(self, request: HttpRequest, form: ScaleForm, object_id: str) -> HttpResponse:
-        deployment, number = Deployment.objects.get(pk=object_id), form.cleaned_data["num_replicas"]
+        deployment, number = row_of(Deployment, object_id), form.cleaned_data["num_replicas"]
         done = gettext("Scaled to %(count)d.") % {"count": number}
         self.act(request, deployment, done, lambda: scaling.scale(deployment, number))
         return _to_deployment(request, object_id)
 
     @action(
-        description=_("Restart"),
+        description=DeploymentAct.RESTART.label,
         permissions=["change"],
         icon="restart_alt",
         dialog={
@@ -95,17 +96,24 @@ class DeploymentActions(ActingAdmin):
         },
     )
     def restart(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        deployment = Deployment.objects.get(pk=object_id)
+        deployment = row_of(Deployment, object_id)
         replicas = Replica.objects.filter(deployment=deployment)
         self.act(request, deployment, gettext("Restarts."), lambda: scaling.restart(replicas))
         return _to_deployment(request, object_id)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Only what makes sense for this deployment now."""
-        is_stopped = Deployment.objects.filter(pk=object_id, is_stopped=True).exists()
-        senseless = {"stop", "restart"} if is_stopped else {"start"}
-        names = {f"fleet_deployment_{name}" for name in senseless}
-        return [act for act in super().get_actions_detail(request, object_id) if act.action_name not in names]
+        deployment = self.get_object(request, object_id)
+        if deployment is None:
+            return []
+        last = Rollout.objects.filter(deployment=deployment).order_by("-revision").first()
+        sensible = deployment_acts(
+            is_stopped=deployment.is_stopped,
+            last_phase=last.phase if last else "",
+            has_version_before=last is not None and last.previous_spec is not None,
+        )
+        names = {f"fleet_deployment_{act}" for act in sensible}
+        return [act for act in super().get_actions_detail(request, object_id) if act.action_name in names]
 
 
 class ReplicaActions(ActingAdmin):
@@ -114,7 +122,7 @@ class ReplicaActions(ActingAdmin):
     actions_detail: ClassVar = ["restart", "stop_one"]
 
     @action(
-        description=_("Restart"),
+        description=ReplicaAct.RESTART.label,
         permissions=["operate"],
         icon="restart_alt",
         dialog={
@@ -127,10 +135,10 @@ class ReplicaActions(ActingAdmin):
         if replica := _replica(request, object_id):
             rows = Replica.objects.filter(pk=replica.pk)
             self.act(request, replica, gettext("Restarts."), lambda: scaling.restart(rows))
-        return leave_dialog(request, reverse("admin:fleet_replica_changelist"))
+        return _leave(request, object_id)
 
     @action(
-        description=_("Stop here"),
+        description=ReplicaAct.STOP.label,
         permissions=["operate"],
         icon="stop",
         dialog={
@@ -145,7 +153,7 @@ class ReplicaActions(ActingAdmin):
     def stop_one(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
         if replica := _replica(request, object_id):
             self.act(request, replica, gettext("Stopped."), lambda: scaling.stop_one(replica))
-        return leave_dialog(request, reverse("admin:fleet_replica_changelist"))
+        return _leave(request, object_id)
 
     def has_operate_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("fleet.change_deployment")
@@ -158,5 +166,12 @@ def _replica(request: HttpRequest, object_id: str) -> Replica | None:
     return replica
 
 
+def _leave(request: HttpRequest, object_id: str) -> HttpResponse:
+    """Back, but not to the replica's own page, which goes with it."""
+    replicas = reverse("admin:fleet_replica_changelist")
+    is_its_own = reverse("admin:fleet_replica_change", args=[object_id]) in request.headers.get("HX-Current-URL", "")
+    return leave_dialog(request, replicas) if is_its_own else back(request, replicas)
+
+
 def _to_deployment(request: HttpRequest, object_id: str) -> HttpResponse:
-    return leave_dialog(request, reverse("admin:fleet_deployment_change", args=[object_id]))
+    return back(request, reverse("admin:fleet_deployment_change", args=[object_id]))

@@ -6,27 +6,24 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.validators import RegexValidator
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.functional import lazy
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from fleet.admin.deployment_actions import DeploymentActions
 from fleet.admin.labels import LabelsField
-from fleet.admin.live import LiveModelAdmin, live_place
+from fleet.admin.live import CardListAdmin
 from fleet.admin.rollout_actions import RolloutActions
 from fleet.attention import told
 from fleet.engine_options import source_help
-from fleet.fragments import deployment_badge
-from fleet.labels import format_labels
-from fleet.models import Deployment, EngineName, Replica, Worker
-from fleet.overview import deployment_view, replica_view
+from fleet.models import Deployment, EngineName, Worker
 from fleet.placement import Unplaced
 from fleet.reconciler import reconcile
 from protocol.engines import ENGINE_KINDS
@@ -70,14 +67,14 @@ class DeploymentForm(forms.ModelForm):
     """Each error names its field and says what to write instead."""
 
     dtype = forms.ChoiceField(
-        label=_("dtype"),
+        label=capfirst(_("dtype")),
         choices=DTYPES,
         initial="auto",
         widget=UnfoldAdminSelectWidget,
         help_text=_("Number format of the weights. Leave “auto” unless memory is short."),
     )
     device = forms.CharField(
-        label=_("device"),
+        label=capfirst(_("device")),
         initial="auto",
         max_length=32,
         widget=SuggestingTextInput(DEVICES),
@@ -85,14 +82,14 @@ class DeploymentForm(forms.ModelForm):
         help_text=_("“auto” takes a GPU if the worker has one, else its CPU."),
     )
     pinned_workers = WorkersField(
-        label=_("workers"),
+        label=capfirst(_("workers")),
         queryset=Worker.objects.filter(revoked_at=None),
         required=False,
         widget=UnfoldAdminSelectMultipleWidget,
         help_text=_("It runs on one of these only. None chosen: the fleet chooses."),
     )
     selector = LabelsField(
-        label=_("worker labels"),
+        label=capfirst(_("worker labels")),
         help_text=_("A worker must have all of these: name=value, separated by commas, such as gpu=h100, zone=a."),
     )
 
@@ -104,6 +101,7 @@ class DeploymentForm(forms.ModelForm):
             "source",
             "quantization",
             "engine_options",
+            "adapters",
             "dtype",
             "device",
             "num_replicas",
@@ -117,7 +115,7 @@ class DeploymentForm(forms.ModelForm):
             "quantization": SuggestingTextInput(_QUANTIZATIONS),
         }
         help_texts: ClassVar = {
-            "model": _("The name callers use. Not in the list yet? Add it with the plus sign."),
+            "model": _("The name callers use. Not in the list yet? Add it by the button beside it."),
             "source": _("A folder on the worker’s disk, a hub id, a GGUF file for llama.cpp, or “demo”: see below."),
             "num_replicas": _("How many copies run at the same time."),
             "engine_options": lazy(_engine_help, SafeString)(),
@@ -138,37 +136,26 @@ class DeploymentForm(forms.ModelForm):
         options = self.cleaned_data["engine_options"]
         return {} if options is None else options
 
+    def clean_adapters(self) -> Any:
+        """An emptied field means none."""
+        adapters = self.cleaned_data["adapters"]
+        return {} if adapters is None else adapters
+
 
 @admin.register(Deployment)
-class DeploymentAdmin(RolloutActions, DeploymentActions, LiveModelAdmin):
+class DeploymentAdmin(RolloutActions, DeploymentActions, CardListAdmin):
     form = DeploymentForm
     live_kind = "deployment"
+    nothing_template = "fleet/_models.html"
     actions_detail: ClassVar = [*DeploymentActions.actions_detail, *RolloutActions.actions_detail]
-    list_display = ("model", "live_state", "engine", "source", "device", "placed_on", "created_at")
     list_filter = ("model", "engine", "pinned_to")
     list_select_related = ("model",)
     search_fields = ("model__name", "source")
     fieldsets = (
-        (_("What"), {"fields": ("model", "engine", "source", "quantization", "engine_options")}),
+        (_("What"), {"fields": ("model", "engine", "source", "quantization", "engine_options", "adapters")}),
         (_("Where"), {"fields": ("selector", "pinned_workers", "device", "dtype")}),
         (_("How much"), {"fields": ("num_replicas", "max_concurrency", "memory_gb", "strategy")}),
     )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
-        current = Replica.objects.filter(retired_at=None).select_related("worker", "deployment__model")
-        rows = super().get_queryset(request).prefetch_related("pins__worker")
-        return rows.prefetch_related(Prefetch("replicas", current, to_attr="current"))
-
-    @display(description=_("state"))
-    def live_state(self, deployment: Deployment) -> SafeString:
-        replicas = [replica_view(replica) for replica in getattr(deployment, "current", ())]
-        badge = deployment_badge(deployment_view(deployment, replicas))
-        return live_place(f"deployment-badge:{deployment.pk}", badge)
-
-    @display(description=_("runs on"))
-    def placed_on(self, deployment: Deployment) -> str:
-        pinned = ", ".join(pin.worker.name for pin in deployment.pins.all())
-        return pinned or format_labels(deployment.selector) or gettext("any worker")
 
     def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:
         obj.changed_by_id = request.user.pk

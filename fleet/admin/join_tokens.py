@@ -6,25 +6,26 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.timezone import now
-from django.utils.translation import gettext, pgettext
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from audit.admin_base import AuditedAdmin
 from fleet.addresses import parse_networks
+from fleet.admin.acting import row_of
 from fleet.admin.labels import LabelsField
 from fleet.admin.live import badge, leave_dialog
 from fleet.enrolment import Terms, issue_join_token
 from fleet.errors import NetworksMalformed
 from fleet.installation import Hardware, is_remote, join_command
 from fleet.labels import format_labels
-from fleet.models import JoinToken
+from fleet.models import JoinToken, JoinTokenState
+from fleet.shown_once import show_once
 
 
 class NetworksField(forms.CharField):
@@ -39,12 +40,19 @@ class NetworksField(forms.CharField):
             raise forms.ValidationError(str(error)) from error
 
 
+_TONES = {
+    JoinTokenState.REVOKED: "danger",
+    JoinTokenState.EXPIRED: "warning",
+    JoinTokenState.USED_UP: "neutral",
+    JoinTokenState.USABLE: "success",
+}
+
 HOURS = [(1, _("1 hour")), (24, _("1 day")), (7 * 24, _("7 days")), (30 * 24, _("30 days"))]
 
 
 class IssueJoinTokenForm(forms.ModelForm):
     hardware = forms.ChoiceField(
-        label=_("hardware"),
+        label=capfirst(_("hardware")),
         choices=Hardware.choices,
         required=False,
         initial=Hardware.CPU,
@@ -52,16 +60,16 @@ class IssueJoinTokenForm(forms.ModelForm):
         help_text=_("What the machine computes with: the command installs what fits."),
     )
     valid_for = forms.TypedChoiceField(
-        label=_("valid for"), choices=HOURS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
+        label=capfirst(_("valid for")), choices=HOURS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
     )
     networks = NetworksField(
-        label=_("allowed networks"),
+        label=capfirst(_("allowed networks")),
         required=False,
         max_length=1000,
         help_text=_("From where it may be used: 10.0.0.0/8, 192.168.1.7. Empty: from anywhere."),
     )
     labels = LabelsField(
-        label=_("labels"),
+        label=capfirst(_("labels")),
         help_text=_("What the worker is labelled with: name=value, separated by commas, such as gpu=h100, zone=a."),
     )
 
@@ -80,7 +88,7 @@ class IssueJoinTokenForm(forms.ModelForm):
 
 
 @admin.register(JoinToken)
-class JoinTokenAdmin(ModelAdmin):
+class JoinTokenAdmin(AuditedAdmin):
     list_display = ("name", "hint", "state", "uses", "expires_at", "created_by", "created_at")
     list_select_related = ("created_by",)
     search_fields = ("name", "hint")
@@ -99,13 +107,7 @@ class JoinTokenAdmin(ModelAdmin):
 
     @display(description=_("state"))
     def state(self, token: JoinToken) -> SafeString:
-        if token.revoked_at:
-            return badge(pgettext("token", "revoked"), "danger")
-        if token.expires_at <= now():
-            return badge(pgettext("token", "expired"), "warning")
-        if token.max_uses is not None and token.num_uses >= token.max_uses:
-            return badge(pgettext("token", "used up"), "neutral")
-        return badge(pgettext("token", "usable"), "success")
+        return badge(str(token.state.label), _TONES[token.state])
 
     @display(description=_("used"), ordering="num_uses")
     def uses(self, token: JoinToken) -> str:
@@ -131,7 +133,7 @@ class JoinTokenAdmin(ModelAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: forms.Form, object_id: str) -> HttpResponse:
-        token = JoinToken.objects.get(pk=object_id)
+        token = row_of(JoinToken, object_id)
         if token.revoke():
             self.log_change(request, token, gettext("Revoked."))
             messages.success(request, gettext("The join token is revoked."))
@@ -173,6 +175,4 @@ class JoinTokenAdmin(ModelAdmin):
             "opts": self.opts,
             "list_url": reverse("admin:fleet_jointoken_changelist"),
         }
-        response = TemplateResponse(request, "fleet/join_token_issued.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return show_once(request, "fleet/join_token_issued.html", context)

@@ -6,20 +6,22 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from fleet.admin.live import leave_dialog
+from audit.admin_base import AuditedAdmin
+from fleet.acts import WorkerAct
+from fleet.admin.acting import row_of
+from fleet.admin.live import back
 from fleet.membership import approve, rotate_credential
 from fleet.models import Worker
 
 
-class MembershipActions(ModelAdmin):
+class MembershipActions(AuditedAdmin):
     """For the worker's own page."""
 
     @action(
-        description=_("Approve"),
+        description=WorkerAct.APPROVE.label,
         permissions=["change"],
         icon="verified",
         variant=ActionVariant.PRIMARY,
@@ -30,14 +32,14 @@ class MembershipActions(ModelAdmin):
         },
     )
     def approve(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        worker = Worker.objects.get(pk=object_id)
+        worker = row_of(Worker, object_id)
         if approve(worker):
             self.log_change(request, worker, gettext("Approved."))
             messages.success(request, gettext("%(name)s is approved.") % {"name": worker.name})
-        return leave_dialog(request, reverse("admin:fleet_worker_change", args=[object_id]))
+        return back(request, reverse("admin:fleet_worker_change", args=[object_id]))
 
     @action(
-        description=_("Rotate credential"),
+        description=WorkerAct.ROTATE_CREDENTIAL.label,
         permissions=["change"],
         icon="key",
         dialog={
@@ -50,10 +52,10 @@ class MembershipActions(ModelAdmin):
         },
     )
     def rotate_credential(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        worker = Worker.objects.get(pk=object_id)
+        worker = row_of(Worker, object_id)
         if rotate_credential(worker):
             self.log_change(request, worker, gettext("Credential rotated."))
             messages.success(request, gettext("The worker gets a new credential with its next heartbeat."))
         else:
             messages.warning(request, gettext("A new credential is on its way to this worker already."))
-        return leave_dialog(request, reverse("admin:fleet_worker_change", args=[object_id]))
+        return back(request, reverse("admin:fleet_worker_change", args=[object_id]))

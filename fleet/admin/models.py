@@ -10,14 +10,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from audit.admin_base import AuditedAdmin
 from fleet.models import LanguageModel
 
 
 @admin.register(LanguageModel)
-class LanguageModelAdmin(ModelAdmin):
+class LanguageModelAdmin(AuditedAdmin):
     list_display = ("name", "description", "balancing_policy", "deployments_link", "created_at")
     search_fields = ("name", "description")
     fields = (
@@ -28,6 +28,7 @@ class LanguageModelAdmin(ModelAdmin):
         "max_concurrency",
         "max_queue_length",
         "max_queue_wait_s",
+        ("input_price", "cached_input_price", "output_price"),
         "created_at",
     )
     readonly_fields = ("created_at",)

@@ -14,14 +14,15 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
+from fleet.admin.acting import row_of
 from fleet.admin.live import LiveModelAdmin, badge, leave_dialog, live_place
-from fleet.errors import ProviderFault
+from fleet.errors import ActRefused, ProviderFault
 from fleet.fragments import provider_badge
 from fleet.models import Provider, ProviderModel
 from fleet.provider_catalogue import import_models, read_catalogue
 from fleet.provider_forms import ImportForm, ProviderForm, ProviderModelForm
 from fleet.provider_overview import provider_view
-from fleet.provider_probes import note_probe
+from fleet.providing import ask
 
 
 class ProviderModelInline(StackedInline):
@@ -65,8 +66,7 @@ class ProviderAdmin(LiveModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if form.cleaned_data["api_key"] or form.cleaned_data["forget_key"]:
-            obj.set_credential(form.cleaned_data["api_key"])
+        form.keep_key(obj)
 
     @action(
         description=_("Test"),
@@ -79,14 +79,12 @@ class ProviderAdmin(LiveModelAdmin):
         },
     )
     def test(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        provider = Provider.objects.get(pk=object_id)
+        provider = row_of(Provider, object_id)
         try:
-            catalogue = read_catalogue(provider)
+            catalogue = ask(provider)
         except ProviderFault as fault:
-            note_probe(provider, fault)
             messages.error(request, _complaint(provider, fault))
         else:
-            note_probe(provider, None)
             messages.success(
                 request,
                 ngettext(
@@ -100,7 +98,7 @@ class ProviderAdmin(LiveModelAdmin):
 
     @action(description=_("Add models"), permissions=["change"], icon="playlist_add")
     def import_models(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        provider = Provider.objects.get(pk=object_id)
+        provider = row_of(Provider, object_id)
         page = reverse("admin:fleet_provider_change", args=[object_id])
         try:
             names = read_catalogue(provider).names
@@ -110,7 +108,11 @@ class ProviderAdmin(LiveModelAdmin):
         form = ImportForm(names, request.POST or None)
         if not form.is_valid():
             return self._choice(request, provider, form)
-        added = import_models(provider, form.cleaned_data["names"])
+        try:
+            added = import_models(provider, form.cleaned_data["names"])
+        except ActRefused as refused:
+            form.add_error("names", str(refused))
+            return self._choice(request, provider, form)
         self.log_change(request, provider, gettext("Models added: %(num)d.") % {"num": len(added)})
         messages.success(request, gettext("Models added: %(num)d.") % {"num": len(added)})
         return redirect(page)

@@ -15,19 +15,12 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from fleet import maintenance
-from fleet.admin.acting import ActingAdmin, DrainForm, MaintenanceForm
-from fleet.admin.live import leave_dialog
+from fleet.acts import WorkerAct, worker_acts
+from fleet.admin.acting import ActingAdmin, DrainForm, MaintenanceForm, row_of
+from fleet.admin.live import back, leave_dialog
 from fleet.errors import ActRefused
 from fleet.membership import revoke
-from fleet.models import Duty, Worker
-
-_SENSELESS = {
-    Duty.IN_SERVICE: {"uncordon"},
-    Duty.CORDONED: {"cordon", "add_model"},
-    Duty.EMPTIED: {"cordon", "drain", "add_model"},
-    Duty.MAINTENANCE: {"cordon", "drain", "add_model"},
-}
-_POINTLESS_WHEN_REVOKED = {"add_model", "cordon", "uncordon", "drain", "maintain", "rotate_credential", "revoke"}
+from fleet.models import Worker
 
 
 class WorkerActions(ActingAdmin):
@@ -43,12 +36,12 @@ class WorkerActions(ActingAdmin):
         for worker in workers:
             self.act(request, worker, gettext("Back in service."), partial(maintenance.uncordon, worker))
 
-    @action(description=_("Add a model"), permissions=["deploy"], icon="add")
+    @action(description=WorkerAct.ADD_MODEL.label, permissions=["deploy"], icon="add")
     def add_model(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return redirect(f"{reverse('admin:fleet_deployment_add')}?pinned_workers={object_id}")
 
     @action(
-        description=_("Cordon"),
+        description=WorkerAct.CORDON.label,
         permissions=["change"],
         icon="block",
         dialog={
@@ -58,12 +51,12 @@ class WorkerActions(ActingAdmin):
         },
     )
     def cordon(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        worker = Worker.objects.get(pk=object_id)
+        worker = row_of(Worker, object_id)
         self.act(request, worker, gettext("Cordoned."), lambda: maintenance.cordon(worker))
         return _back(request, object_id)
 
     @action(
-        description=_("Return to service"),
+        description=WorkerAct.UNCORDON.label,
         permissions=["change"],
         icon="check",
         dialog={
@@ -73,12 +66,12 @@ class WorkerActions(ActingAdmin):
         },
     )
     def uncordon(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        worker = Worker.objects.get(pk=object_id)
+        worker = row_of(Worker, object_id)
         self.act(request, worker, gettext("Back in service."), lambda: maintenance.uncordon(worker))
         return _back(request, object_id)
 
     @action(
-        description=_("Drain"),
+        description=WorkerAct.DRAIN.label,
         permissions=["change"],
         icon="output",
         dialog={
@@ -92,12 +85,12 @@ class WorkerActions(ActingAdmin):
         },
     )
     def drain(self, request: HttpRequest, form: DrainForm, object_id: str) -> HttpResponse:
-        worker, may_stop = Worker.objects.get(pk=object_id), form.cleaned_data.get("may_stop", False)
+        worker, may_stop = row_of(Worker, object_id), form.cleaned_data.get("may_stop", False)
         self.act(request, worker, gettext("Drains."), lambda: maintenance.drain(worker, may_stop=may_stop))
         return _back(request, object_id)
 
     @action(
-        description=_("Maintenance"),
+        description=WorkerAct.MAINTAIN.label,
         permissions=["change"],
         icon="build",
         dialog={
@@ -108,14 +101,14 @@ class WorkerActions(ActingAdmin):
         },
     )
     def maintain(self, request: HttpRequest, form: MaintenanceForm, object_id: str) -> HttpResponse:
-        worker, given = Worker.objects.get(pk=object_id), form.cleaned_data
+        worker, given = row_of(Worker, object_id), form.cleaned_data
         done = gettext("Under maintenance: %(remark)s") % given
         may_stop = given.get("may_stop", False)
         self.act(request, worker, done, lambda: maintenance.maintain(worker, given["remark"], may_stop=may_stop))
         return _back(request, object_id)
 
     @action(
-        description=_("Remove"),
+        description=WorkerAct.REMOVE.label,
         permissions=["delete"],
         icon="delete",
         variant=ActionVariant.DANGER,
@@ -129,7 +122,7 @@ class WorkerActions(ActingAdmin):
         },
     )
     def remove(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        worker = Worker.objects.get(pk=object_id)
+        worker = row_of(Worker, object_id)
         try:
             maintenance.remove(worker)
         except ActRefused as refused:
@@ -140,7 +133,7 @@ class WorkerActions(ActingAdmin):
         return leave_dialog(request, reverse("admin:fleet_worker_changelist"))
 
     @action(
-        description=_("Revoke"),
+        description=WorkerAct.REVOKE.label,
         permissions=["change"],
         icon="gpp_bad",
         variant=ActionVariant.DANGER,
@@ -154,7 +147,7 @@ class WorkerActions(ActingAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
-        worker = Worker.objects.get(pk=object_id)
+        worker = row_of(Worker, object_id)
         self.act(request, worker, gettext("Revoked."), lambda: revoke(worker))
         return leave_dialog(request, reverse("admin:fleet_worker_changelist"))
 
@@ -163,15 +156,14 @@ class WorkerActions(ActingAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Only what makes sense for this worker now."""
-        worker = Worker.objects.filter(pk=object_id).first()
+        worker = self.get_object(request, object_id)
         if worker is None:
             return []
-        senseless = _POINTLESS_WHEN_REVOKED if worker.revoked_at else _SENSELESS[worker.duty]
-        if not worker.awaits_approval:
-            senseless = senseless | {"approve"}
-        names = {f"fleet_worker_{name}" for name in senseless}
-        return [act for act in super().get_actions_detail(request, object_id) if act.action_name not in names]
+        is_revoked, awaits = worker.revoked_at is not None, worker.awaits_approval
+        sensible = worker_acts(worker.duty, is_revoked=is_revoked, awaits_approval=awaits)
+        names = {f"fleet_worker_{act}" for act in sensible}
+        return [act for act in super().get_actions_detail(request, object_id) if act.action_name in names]
 
 
 def _back(request: HttpRequest, object_id: str) -> HttpResponse:
-    return leave_dialog(request, reverse("admin:fleet_worker_change", args=[object_id]))
+    return back(request, reverse("admin:fleet_worker_change", args=[object_id]))

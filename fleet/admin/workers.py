@@ -8,31 +8,32 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from fleet.admin.labels import LabelsField
-from fleet.admin.live import LiveModelAdmin, live_panel, live_place
+from fleet.admin.live import CardListAdmin, live_panel
 from fleet.admin.membership import MembershipActions
+from fleet.admin.store_actions import StoreActions
 from fleet.admin.worker_actions import WorkerActions
-from fleet.fragments import worker_badge, worker_beat
 from fleet.models import Worker
-from fleet.overview import worker_view
 
 
 class WorkerForm(forms.ModelForm):
     labels = LabelsField(
-        label=_("labels"),
+        label=capfirst(_("labels")),
         help_text=_("What deployments may ask for: name=value, separated by commas, such as gpu=h100, zone=a."),
     )
 
 
 @admin.register(Worker)
-class WorkerAdmin(WorkerActions, MembershipActions, LiveModelAdmin):
+class WorkerAdmin(WorkerActions, MembershipActions, StoreActions, CardListAdmin):
     form = WorkerForm
     live_kind = "worker"
-    change_form_outer_after_template = "fleet/_live_timeline.html"
-    list_display = ("name", "live_state", "live_beat", "devices", "address", "software_version", "enrolled_at")
+    nothing_template = "fleet/_workers.html"
+    change_form_outer_before_template = "fleet/_worker_panels.html"
+    change_form_outer_after_template = "fleet/_worker_afterwards.html"
     list_filter = ("cordoned", "is_draining", ("revoked_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "address")
     fieldsets = (
@@ -52,21 +53,9 @@ class WorkerAdmin(WorkerActions, MembershipActions, LiveModelAdmin):
         "uncordon",
         "drain",
         "maintain",
-        "rotate_credential",
-        {"title": _("Leave"), "icon": "more_horiz", "items": ["remove", "revoke"]},
+        {"title": _("More"), "icon": "more_horiz", "items": ["rotate_credential", "remove", "revoke"]},
+        "delete_model",
     ]
-
-    @display(description=_("state"))
-    def live_state(self, worker: Worker) -> SafeString:
-        return live_place(f"worker-badge:{worker.pk}", worker_badge(worker_view(worker, ())))
-
-    @display(description=_("last heartbeat"), ordering="last_heartbeat_at")
-    def live_beat(self, worker: Worker) -> SafeString:
-        return live_place(f"worker-beat:{worker.pk}", worker_beat(worker_view(worker, ())))
-
-    @display(description=_("devices"))
-    def devices(self, worker: Worker) -> str:
-        return worker_view(worker, ()).devices
 
     @display(description=_("hardware"))
     def hardware_facts(self, worker: Worker) -> SafeString:
@@ -75,6 +64,7 @@ class WorkerAdmin(WorkerActions, MembershipActions, LiveModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
     ) -> HttpResponse:
+        context["live_load"] = live_panel(f"load:{obj.pk}") if obj else ""
         context["live_timeline"] = live_panel(f"timeline:{obj.pk}") if obj else ""
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.timezone import now
 
 from fleet.attention import Finding, shortfall
+from fleet.models import LanguageModel, Transition
 from fleet.overview import DeploymentView, Overview, ReplicaView, WorkerView
 
 WIDTH = 80
@@ -55,6 +56,15 @@ def deployments_table(overview: Overview) -> str:
 def replicas_table(replicas: Iterable[ReplicaView]) -> str:
     headers = ("ID", "MODEL", "WORKER", "STATE", "RUNNING", "WAITING", "RESTARTS")
     return table(headers, [_replica_row(replica) for replica in replicas])
+
+
+def models_table(models: Iterable[LanguageModel]) -> str:
+    headers = ("MODEL", "DEPLOYMENTS", "PROVIDERS", "BALANCING", "DESCRIPTION")
+    return table(headers, [tuple(model_values(model).values()) for model in models])
+
+
+def timeline_table(rows: Iterable[Transition]) -> str:
+    return table(("AT", "MODEL", "BEFORE", "AFTER", "CAUSE", "DETAIL"), [_event_row(row) for row in rows])
 
 
 def status_text(overview: Overview, found: Iterable[Finding]) -> str:
@@ -116,6 +126,27 @@ def replica_values(replica: ReplicaView) -> dict[str, Any]:
     }
 
 
+def model_values(model: LanguageModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "deployments": len(model.deployments.all()),
+        "providers": len(model.provider_models.all()),
+        "balancing_policy": model.balancing_policy,
+        "description": model.description,
+    }
+
+
+def event_values(row: Transition) -> dict[str, Any]:
+    return {
+        "at": row.at.isoformat(),
+        "model": row.model,
+        "before": row.before,
+        "after": row.after,
+        "cause": row.cause,
+        "detail": row.detail,
+    }
+
+
 def finding_values(finding: Finding) -> dict[str, Any]:
     return {"tone": finding.tone, "title": finding.title, "cause": finding.cause}
 
@@ -133,6 +164,10 @@ def _age(worker: WorkerView) -> str:
         return "never"
     seconds = max(0, round((now() - worker.last_heartbeat_at).total_seconds()))
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+def _event_row(row: Transition) -> tuple[object, ...]:
+    return f"{row.at:%Y-%m-%d %H:%M:%S}", row.model, row.before, row.after, row.cause, row.detail
 
 
 def _deployment_row(deployment: DeploymentView) -> tuple[object, ...]:

@@ -8,8 +8,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from fleet.adapters import adapter_faults
 from fleet.engine_options import faults_of
 from fleet.models.language_model import LanguageModel
 from fleet.models.worker import Worker
@@ -65,6 +67,15 @@ class Deployment(models.Model):
     )
     engine_options = models.JSONField(
         _("engine options"), default=dict, blank=True, help_text=_("A JSON object; {} leaves all to the engine.")
+    )
+    adapters = models.JSONField(
+        _("LoRA adapters"),
+        default=dict,
+        blank=True,
+        help_text=_(
+            "A JSON object: the name that callers write, and a folder on the worker or a hub id. Each is a model of "
+            "its own, answered by the same replicas; a change takes effect without a restart."
+        ),
     )
     num_replicas = models.PositiveSmallIntegerField(_("replicas"), default=1, validators=[MaxValueValidator(64)])
     max_concurrency = models.PositiveSmallIntegerField(
@@ -127,8 +138,24 @@ class Deployment(models.Model):
             quantization=self.quantization,
             options=self.engine_options,
         )
+        if wrong := list(adapter_faults(self.engine, self.adapters, self._adapter_names())):
+            faults["adapters"] = wrong
         if faults:
             raise ValidationError(dict(faults))
+
+    def _adapter_names(self) -> set[str]:
+        """Of all that this model's deployments had when they were saved."""
+        listed = Deployment.objects.filter(model=self.model_id).values_list("adapters", flat=True)
+        return {name for adapters in listed for name in adapters}
+
+    @classmethod
+    def why_reserved(cls, name: str) -> str | None:
+        """Why no model may have that name; None: no adapter has it."""
+        if not cls.objects.filter(adapters__has_key=name).exists():
+            return None
+        return gettext(
+            "There is an adapter named “%(name)s”. Choose another name, or take that adapter away first."
+        ) % {"name": name}
 
     @property
     def num_wanted(self) -> int:

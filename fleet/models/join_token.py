@@ -7,6 +7,16 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+
+class JoinTokenState(models.TextChoices):
+    """Computed, never stored. From top to bottom: the first that holds is the state."""
+
+    REVOKED = "revoked", pgettext_lazy("token", "revoked")
+    EXPIRED = "expired", pgettext_lazy("token", "expired")
+    USED_UP = "used_up", pgettext_lazy("token", "used up")
+    USABLE = "usable", pgettext_lazy("token", "usable")
 
 
 class JoinTokenQuerySet(models.QuerySet["JoinToken"]):
@@ -52,6 +62,15 @@ class JoinToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def state(self) -> JoinTokenState:
+        if self.revoked_at:
+            return JoinTokenState.REVOKED
+        if self.expires_at <= now():
+            return JoinTokenState.EXPIRED
+        is_used_up = self.max_uses is not None and self.num_uses >= self.max_uses
+        return JoinTokenState.USED_UP if is_used_up else JoinTokenState.USABLE
 
     def revoke(self) -> bool:
         """Let nobody join with this any more; False when it was revoked already."""

@@ -2,9 +2,12 @@
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from fleet.naming import why_reserved
 
 
 class BalancingPolicy(models.TextChoices):
@@ -63,6 +66,32 @@ class LanguageModel(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("After that a waiting request is refused. Empty: as the server is set up."),
     )
+    input_price = models.DecimalField(
+        _("price of input"),
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("For a million tokens, wherever it runs. Empty: the provider's price, and nothing on own workers."),
+    )
+    cached_input_price = models.DecimalField(
+        _("price of cached input"),
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Of what an engine or provider says it had in a cache. Empty: as any other input."),
+    )
+    output_price = models.DecimalField(
+        _("price of output"),
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -72,3 +101,9 @@ class LanguageModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """A new name must be free: callers would never reach a model behind something else of its name."""
+        is_new = not LanguageModel.objects.filter(pk=self.pk, name=self.name).exists()
+        if is_new and (why := why_reserved(self.name)):
+            raise ValidationError({"name": why})

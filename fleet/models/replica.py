@@ -51,6 +51,8 @@ class Replica(models.Model):
     """Since when it has been READY without a break."""
     context_length = models.PositiveIntegerField(_("context length"), null=True)
     capabilities = models.JSONField(_("capabilities"), default=list)
+    adapters = models.JSONField(_("adapters"), default=dict, editable=False)
+    """Those that its worker has tried, each with why it cannot be used; empty: it answers."""
     observed_at = models.DateTimeField(_("observed"), null=True)
     restart_requested_at = models.DateTimeField(_("restart asked for"), null=True, editable=False)
     """By an administrator: another takes its place."""

@@ -19,7 +19,6 @@ from gateway.models import FailureClass, Route
 from gateway.runtime import NotStarted
 
 LEFT_OUT = {
-    LeftOut.SILENT: _("its worker is silent"),
     LeftOut.AT_ITS_LIMIT: _("its provider's limits are reached"),
     LeftOut.UNABLE: _("it cannot do this"),
     LeftOut.UNREACHABLE: _("it cannot be reached; a probe looks after it"),
@@ -51,9 +50,13 @@ class RouteTestForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        routes = sorted(Route.objects.values_list("name", flat=True))
-        models = sorted(LanguageModel.objects.exclude(name__in=routes).values_list("name", flat=True))
-        self.fields["name"].choices = [(name, name) for name in (*routes, *models)]  # type: ignore[attr-defined]
+        self.fields["name"].choices = [(name, name) for name in known_names()]  # type: ignore[attr-defined]
+
+
+def known_names() -> list[str]:
+    """Of routes, then of the models without one."""
+    routes = sorted(Route.objects.values_list("name", flat=True))
+    return routes + sorted(LanguageModel.objects.exclude(name__in=routes).values_list("name", flat=True))
 
 
 def show_route_test(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

@@ -11,15 +11,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from fleet.models import LanguageModel
+from audit.admin_base import AuditedAdmin
+from fleet.admin.acting import row_of
 from gateway.admin.route_test import show_route_test
 from gateway.models import FailureClass, Route, RouteFallback, RouteTarget
+from gateway.route_editing import check_fallback, check_targets
 
 _CHECKED = "checked_targets"
 """Where the targets' models lie for the check of the fallbacks: on this object only."""
@@ -33,22 +36,9 @@ class TargetFormSet(BaseInlineFormSet):
         kept = [form.cleaned_data for form in self.forms if _is_kept(form)]
         if any(self.errors):
             return
-        if not any(target["weight"] for target in kept):
-            raise ValidationError(_("Name at least one model with a weight above 0."))
-        models = [target["model"].name for target in kept]
-        vars(self.instance)[_CHECKED] = models
-        self._check_name(models)
-
-    def _check_name(self, models: list[str]) -> None:
-        name = self.instance.name
-        if name not in models and LanguageModel.objects.filter(name=name).exists():
-            raise ValidationError(
-                _(
-                    "There is a model named “%(name)s”. Choose another name for the route, or make that model one of "
-                    "the targets: the route then stands in front of it."
-                )
-                % {"name": name}
-            )
+        weights = {target["model"].name: target["weight"] for target in kept}
+        vars(self.instance)[_CHECKED] = list(weights)
+        check_targets(self.instance.name, weights)
 
 
 class FallbackFormSet(BaseInlineFormSet):
@@ -58,13 +48,16 @@ class FallbackFormSet(BaseInlineFormSet):
         super().clean()
         targets = vars(self.instance).get(_CHECKED, [])
         for form in self.forms:
-            if _is_kept(form) and targets == [form.cleaned_data["model"].name]:
-                form.add_error("model", _("This model is the only target: choose another one to fall back on."))
+            if _is_kept(form):
+                try:
+                    check_fallback(form.cleaned_data["model"].name, targets)
+                except ValidationError as error:
+                    form.add_error("model", error)
 
 
 class FallbackForm(forms.ModelForm):
     after = forms.MultipleChoiceField(
-        label=_("after"),
+        label=capfirst(_("after")),
         choices=FailureClass.choices,
         initial=[FailureClass.NO_REPLICA, FailureClass.OVERLOADED, FailureClass.UPSTREAM_FAILED, FailureClass.TIMEOUT],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -76,7 +69,17 @@ class FallbackForm(forms.ModelForm):
         fields = ("position", "model", "after")
 
 
-class TargetInline(TabularInline):
+class LabelledInline(TabularInline):
+    """A table's head is no label to those who hear the page: each field says what it is."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs.setdefault("aria-label", capfirst(db_field.verbose_name))
+        return field
+
+
+class TargetInline(LabelledInline):
     model = RouteTarget
     formset = TargetFormSet
     fields = ("model", "weight", "users", "groups")
@@ -85,7 +88,7 @@ class TargetInline(TabularInline):
     min_num = 1
 
 
-class FallbackInline(TabularInline):
+class FallbackInline(LabelledInline):
     model = RouteFallback
     form = FallbackForm
     formset = FallbackFormSet
@@ -93,7 +96,7 @@ class FallbackInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ModelAdmin):
+class RouteAdmin(AuditedAdmin):
     list_display = ("name", "answered_by", "then", "created_at")
     search_fields = ("name", "description", "targets__model__name")
     fields = ("name", "description")
@@ -110,16 +113,13 @@ class RouteAdmin(ModelAdmin):
 
     @action(description=_("Test this route"), permissions=["view"], icon="troubleshoot")
     def test_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        name = Route.objects.values_list("name", flat=True).get(pk=object_id)
-        return redirect(f"{reverse('admin:gateway_route_test_name')}?{urlencode({'name': name})}")
+        route = row_of(Route, object_id)
+        return redirect(f"{reverse('admin:gateway_route_test_name')}?{urlencode({'name': route.name})}")
 
     @display(description=_("answered by"))
     def answered_by(self, route: Route) -> str:
-        targets = route.targets.all()
-        total = sum(target.weight for target in targets)
-        if not total:
-            return gettext("nobody: give a target a weight")
-        return ", ".join(f"{target.model} {100 * target.weight / total:.4g} %" for target in targets)
+        shares = [f"{target.model} {share:.4g} %" for target, share in route.percentages()]
+        return ", ".join(shares) or gettext("nobody: give a target a weight")
 
     @display(description=_("else"))
     def then(self, route: Route) -> str:

@@ -7,19 +7,23 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from audit.admin_base import AuditedAdmin
 from fleet.admin.live import badge
 from fleet.models import LanguageModel
-from gateway.models import CountSource, UsageRecord
+from gateway.models import ContentPolicy, CountSource, UsageRecord
 
 _TONES = {"complete": "success", "cut_by_client": "info", "refused": "warning"} | dict.fromkeys(
-    ("cut_by_upstream", "failed"), "danger"
+    ("cut_by_upstream", "cut_by_server", "failed"), "danger"
 )
+
+
+_ANY_POLICY = "*"
 
 
 class UsedModelFilter(admin.SimpleListFilter):
@@ -35,12 +39,28 @@ class UsedModelFilter(admin.SimpleListFilter):
         return queryset.filter(model=self.value()) if self.value() else queryset
 
 
+class ContentPolicyFilter(admin.SimpleListFilter):
+    """By the policies there are, and by all of them."""
+
+    title = _("content policy")
+    parameter_name = "content_policy"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        names = ContentPolicy.objects.values_list("name", flat=True)
+        return [(_ANY_POLICY, _("any")), *((name, name) for name in names)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        if self.value() == _ANY_POLICY:
+            return queryset.exclude(content_policy="")
+        return queryset.filter(content_policy=self.value()) if self.value() else queryset
+
+
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ModelAdmin):
+class UsageRecordAdmin(AuditedAdmin):
     """To look at. The list counts nothing that it need not: it must open as fast at ten million rows as at ten."""
 
     list_display = ("time", "user_name", "key_name", "served_by", "state_badge", "tokens", "duration", "request_id")
-    list_filter = ("state", UsedModelFilter, "endpoint", ("created_at", RangeDateTimeFilter))
+    list_filter = ("state", UsedModelFilter, "endpoint", ContentPolicyFilter, ("created_at", RangeDateTimeFilter))
     paginator = InfinitePaginator
     list_filter_submit = True
     list_fullwidth = True
@@ -69,7 +89,9 @@ class UsageRecordAdmin(ModelAdmin):
     @display(description=_("tokens (prompt → completion)"))
     def tokens(self, record: UsageRecord) -> str:
         mark = "~" if record.count_source == CountSource.ESTIMATED else ""
-        return f"{record.prompt_tokens} → {mark}{record.completion_tokens}"
+        cached = gettext(" (%(num)d cached)") % {"num": record.cached_tokens} if record.cached_tokens else ""
+        thought = gettext(" (%(num)d reasoning)") % {"num": record.reasoning_tokens} if record.reasoning_tokens else ""
+        return f"{record.prompt_tokens}{cached} → {mark}{record.completion_tokens}{thought}"
 
     @display(description=_("first token, all (ms)"), ordering="duration_ms")
     def duration(self, record: UsageRecord) -> str:

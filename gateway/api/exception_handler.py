@@ -25,8 +25,6 @@ def translated(error: Exception) -> errors.GatewayError:
             return errors.UnsupportedMediaType(
                 "Send the request body as JSON, with the header Content-Type: application/json."
             )
-        case exceptions.MethodNotAllowed():
-            return errors.MethodNotAllowed("This address does not take requests of that method.")
         case exceptions.PermissionDenied() | exceptions.NotAuthenticated():
             return errors.PermissionDenied("This key may not do that.")
         case exceptions.ParseError():
@@ -45,6 +43,8 @@ def error_response(error: errors.GatewayError) -> HttpResponse:
     response = HttpResponse(error.body(), status=error.status, content_type="application/json")
     if error.retry_after_s is not None:
         response["Retry-After"] = str(error.retry_after_s)
+    for name, value in error.headers.items():
+        response[name] = value
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response

@@ -5,7 +5,10 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from accounts.models import User
+from fleet.addresses import is_within
+from fleet.api.authentication import peer_of
 from gateway.api.authentication import bearer_token
+from gateway.key_use import note_key_use
 from gateway.models import APIKey, KeyScope
 from protocol.tokens import hash_token
 
@@ -18,11 +21,14 @@ class ManagementKeyAuthentication(BaseAuthentication):
         secret = bearer_token(request.headers.get("Authorization", ""))
         if not secret:
             return None
-        key = APIKey.objects.usable().select_related("owner").filter(key_hash=hash_token(secret)).first()
+        key = APIKey.objects.usable().select_related("owner").with_hash(hash_token(secret)).first()
         if key is None:
-            raise AuthenticationFailed("The API key is unknown, expired or revoked.")
+            raise AuthenticationFailed("The API key is unknown, disabled, expired or revoked.")
+        if key.networks and not is_within(peer_of(request), key.networks):
+            raise AuthenticationFailed("This API key may not be used from your network.")
         if KeyScope.FLEET not in key.scopes:
             raise PermissionDenied("This API key does not manage the fleet. Issue one in the admin that does.")
+        note_key_use(key, peer_of(request), uses_previous_secret=key.previous_hash == hash_token(secret))
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -11,6 +11,7 @@ from django.core.handlers.asgi import ASGIRequest
 
 from gateway.errors import BodyTooLarge, BodyTooSlow
 from gateway.generation import new_request_id
+from gateway.presence import Presence
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -22,16 +23,16 @@ class GatewayRequest(ASGIRequest):
         super().__init__(scope, BytesIO())
         self._receive = receive
         self.request_id = new_request_id()
-        self.started_at_s = time.perf_counter()
-        self.client_has_gone = False
+        self.started_at_s = self.authenticated_at_s = time.perf_counter()
+        self.presence = Presence()
         self._watching: asyncio.Task[None] | None = None
 
-    async def read_body(self) -> bytes:
-        """The whole body; from here on, the task that called is cancelled when the client goes.
+    async def read_body(self, limit: int) -> bytes:
+        """The whole body, of `limit` bytes at most; from here on, the task that called is cancelled when the client
+        goes.
 
         Raises BodyTooLarge as soon as that is certain, BodyTooSlow, CancelledError if the client goes.
         """
-        limit = settings.MAX_BODY_BYTES
         if self._declared_length() > limit:
             raise _too_large(limit)
         body = await self._received_in_time(limit)
@@ -62,7 +63,7 @@ class GatewayRequest(ASGIRequest):
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self.client_has_gone = True
+                self.presence.leave()
                 raise asyncio.CancelledError
             parts.append(message.get("body", b""))
             size, more = size + len(parts[-1]), message.get("more_body", False)
@@ -73,7 +74,7 @@ class GatewayRequest(ASGIRequest):
     async def _watch(self, task: "asyncio.Task[Any] | None") -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.client_has_gone = True
+        self.presence.leave()
         if task:
             task.cancel()
 

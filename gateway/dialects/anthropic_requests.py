@@ -10,14 +10,12 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidRequest
-from gateway.openai.parameters import NEUTRAL_IN_GENERATIONS, Neutral
+from gateway.openai.parameters import Neutral
+from protocol.parameters import NEEDS, TOOL_CHOICE
 
 _LACKING: Neutral = {
-    **NEUTRAL_IN_GENERATIONS,
+    **{name: need.neutral for name, need in NEEDS.items() if need.capability != TOOL_CHOICE},
     "seed": (),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "response_format": ({"type": "text"},),
     "continue_final_message": (False,),
 }
 """Parameter → the values that ask for nothing. The rest of what the gateway lets through is a note without effect."""
@@ -80,10 +78,20 @@ def _blocks(message: _Block) -> Iterator[_Block]:
     if message["role"] == "tool":
         yield {"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": _text(message)}
         return
-    if text := _text(message):
-        yield {"type": "text", "text": text}
+    content = message.get("content") or ""
+    parts: list[_Block] = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    for part in parts:
+        if part["type"] == "image_url":
+            yield _image(part["image_url"]["url"])
+        elif part["text"]:
+            yield {"type": "text", "text": part["text"]}
     for call in message.get("tool_calls") or ():
         yield {"type": "tool_use", "id": call["id"], **_used(call["function"])}
+
+
+def _image(data_uri: str) -> _Block:
+    head, _, data = data_uri.partition(";base64,")
+    return {"type": "image", "source": {"type": "base64", "media_type": head.removeprefix("data:"), "data": data}}
 
 
 def _used(function: _Block) -> _Block:
@@ -102,12 +110,20 @@ def _text(message: _Block) -> str:
 
 def _tool(function: _Block) -> _Block:
     tool = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}
+    tool |= {"strict": True} if function.get("strict") else {}
     return tool | ({"description": function["description"]} if function.get("description") else {})
 
 
 def _tool_choice(asked: dict[str, Any]) -> _Block | None:
-    """The gateway lets "auto" and "none" through; their API takes either only beside tools."""
-    return {"type": asked["tool_choice"]} if asked.get("tool_choice") and asked.get("tools") else None
+    """Their API takes one only beside tools."""
+    choice, is_parallel = asked.get("tool_choice"), asked.get("parallel_tool_calls") is not False
+    if not asked.get("tools") or (choice is None and is_parallel):
+        return None
+    if isinstance(choice, dict):
+        worded = {"type": "tool", "name": choice["function"]["name"]}
+    else:
+        worded = {"type": {None: "auto", "required": "any"}.get(choice, choice)}
+    return worded | ({} if is_parallel or choice == "none" else {"disable_parallel_tool_use": True})
 
 
 def _listed(stop: str | list[str] | None) -> list[str]:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from fleet.models import LanguageModel
@@ -43,6 +44,22 @@ class Route(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def percentages(self) -> list[tuple["RouteTarget", float]]:
+        """Each target with its share of the requests, in per cent; nothing where no target has a weight."""
+        targets = list(self.targets.all())
+        total = sum(target.weight for target in targets)
+        return [(target, 100 * target.weight / total) for target in targets] if total else []
+
+    @classmethod
+    def why_reserved(cls, name: str) -> str | None:
+        """Why no new model may have that name; None: it may."""
+        if not cls.objects.filter(name=name).exists():
+            return None
+        return gettext(
+            "There is a route named “%(name)s”, and callers would reach that instead. Choose another name for the "
+            "model, or rename the route first."
+        ) % {"name": name}
 
 
 class RouteTarget(models.Model):

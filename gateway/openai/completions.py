@@ -1,16 +1,16 @@
 """POST /v1/completions: raw prompts, no template."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
+from msgspec import Meta
 from rest_framework.request import Request as HTTPRequest
 
 from gateway.api.schema import described
 from gateway.api.views import InferenceView
 from gateway.openai.parameters import (
     BEGINNING_LENGTH,
-    NEUTRAL_IN_GENERATIONS,
     GenerationRequest,
     Neutral,
     check_generation,
@@ -18,16 +18,16 @@ from gateway.openai.parameters import (
 )
 
 MAX_PROMPTS = 16
-NEUTRAL: Neutral = {**NEUTRAL_IN_GENERATIONS, "logprobs": (), "echo": (False,), "best_of": (1,), "suffix": ("",)}
+NEUTRAL: Neutral = {"best_of": (1,), "suffix": ("",)}
 
 
 class CompletionRequest(GenerationRequest, kw_only=True):
     """The body. A prompt may be text or token ids; several prompts give as many choices."""
 
     prompt: str | list[Any]
-    # From here on only what asks for nothing is let through: see NEUTRAL.
-    logprobs: int | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     echo: bool | None = None
+    # From here on only what asks for nothing is let through: see NEUTRAL.
     best_of: int | None = None
     suffix: str | None = None
 

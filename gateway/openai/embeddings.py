@@ -1,18 +1,19 @@
 """POST /v1/embeddings."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
+from msgspec import Meta
 from rest_framework.request import Request as HTTPRequest
 
 from gateway.api.schema import described
 from gateway.api.views import InferenceView
 from gateway.errors import InvalidRequest
-from gateway.openai.parameters import Neutral, Request, check_inputs, check_neutral
+from gateway.openai.parameters import Request, check_inputs
+from protocol.parameters import needed
 
 MAX_INPUTS = 2048
-NEUTRAL: Neutral = {"dimensions": ()}
 
 
 class EmbeddingRequest(Request, kw_only=True):
@@ -20,8 +21,12 @@ class EmbeddingRequest(Request, kw_only=True):
 
     input: str | list[Any]
     encoding_format: Literal["float", "base64"] | None = None
-    # Vectors cannot be shortened: see NEUTRAL.
-    dimensions: int | None = None
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """See protocol.parameters.needed."""
+        return needed({"dimensions": self.dimensions})
 
 
 class EmbeddingsView(InferenceView):
@@ -31,7 +36,6 @@ class EmbeddingsView(InferenceView):
     request_type: ClassVar = EmbeddingRequest
 
     def check(self, asked: EmbeddingRequest) -> None:
-        check_neutral(asked, NEUTRAL)
         check_inputs(asked.input, "input", most=MAX_INPUTS)
         if asked.input == "" or (isinstance(asked.input, list) and "" in asked.input):
             raise InvalidRequest("'input' must not hold an empty text.", param="input", code="invalid_value")

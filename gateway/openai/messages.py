@@ -1,20 +1,35 @@
 """The messages and tools of a chat request, as types and rules."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from gateway.errors import InvalidRequest
-from gateway.openai.parameters import BEGINNING_LENGTH, Name, Neutral, check_neutral, unsupported
+from gateway.openai.parameters import (
+    BEGINNING_LENGTH,
+    ImageURL,
+    Name,
+    Neutral,
+    PlacedImage,
+    check_neutral,
+    unsupported,
+)
 
 
-class TextPart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A piece of content. Images, audio and files are not supported yet."""
+class TextPart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag="text"):
+    """A piece of text."""
 
-    type: Literal["text"]
     text: str
     annotations: list[Any] | None = None
+    cache_control: dict[str, Any] | None = None
+
+
+class ImagePart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag="image_url"):
+    """A picture, for models that see."""
+
+    image_url: ImageURL
     cache_control: dict[str, Any] | None = None
 
 
@@ -35,17 +50,18 @@ class PastToolCall(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Message(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One message. The last four are what answers carry when they are sent back as history."""
+    """One message. The last five are what answers carry when they are sent back as history."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[list[TextPart], Meta(min_length=1)] | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | Annotated[list[TextPart | ImagePart], Meta(min_length=1)] | None = None
     name: str | None = None
     tool_calls: list[PastToolCall] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
     annotations: list[Any] | None = None
     audio: dict[str, Any] | None = None
-    function_call: dict[str, Any] | None = None
+    function_call: FunctionCall | None = None
+    reasoning_content: str | None = None
 
 
 class Function(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +80,23 @@ class Tool(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     function: Function
 
 
-_NEUTRAL: Neutral = {"refusal": ("",), "annotations": ([],), "audio": (), "function_call": ()}
+class FunctionName(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Of the one that must be called."""
+
+    name: Name
+
+
+class NamedTool(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The one that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
+FunctionChoice = Literal["auto", "none"] | FunctionName
+
+_NEUTRAL: Neutral = {"refusal": ("",), "annotations": ([],), "audio": ()}
 
 
 def check_messages(messages: list[Message]) -> None:
@@ -72,10 +104,14 @@ def check_messages(messages: list[Message]) -> None:
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
         _check_neutral(message, where)
-        if message.content is None and not (message.role == "assistant" and message.tool_calls):
+        has_called = message.tool_calls or message.function_call
+        if message.content is None and not (message.role == "assistant" and has_called):
             raise _wrong(f"{where}.content", f"a message of the role '{message.role}' must have content")
-        if message.tool_calls is not None and message.role != "assistant":
-            raise _wrong(f"{where}.tool_calls", "only assistant messages have tool calls")
+        for name in ("tool_calls", "function_call", "reasoning_content"):
+            if getattr(message, name) is not None and message.role != "assistant":
+                raise _wrong(f"{where}.{name}", "only assistant messages have it")
+        if message.role != "user" and any(isinstance(part, ImagePart) for part in _parts(message)):
+            raise _wrong(f"{where}.content", "only user messages hold images")
         if (message.tool_call_id is not None) != (message.role == "tool"):
             raise _wrong(f"{where}.tool_call_id", "tool messages, and no others, say which call they answer")
 
@@ -90,16 +126,40 @@ def beginning_of(messages: list[Message]) -> str:
     return "\0".join(texts)
 
 
-def check_tools(tools: list[Tool]) -> None:
-    """Raises InvalidRequest for `strict`, which needs constrained decoding."""
-    for position, tool in enumerate(tools):
-        if tool.function.strict:
-            raise unsupported(f"tools[{position}].function.strict", (False,))
+def images_in(messages: list[Message]) -> Iterator[PlacedImage]:
+    for position, message in enumerate(messages):
+        for at, part in enumerate(_parts(message)):
+            if isinstance(part, ImagePart):
+                yield PlacedImage(param=f"messages[{position}].content[{at}].image_url", image=part.image_url)
+
+
+def first_strict(tools: list[Tool]) -> str | None:
+    """The parameter that asks for the first strict tool; None where there is none."""
+    strict = (position for position, tool in enumerate(tools) if tool.function.strict)
+    return next((f"tools[{position}].function.strict" for position in strict), None)
+
+
+def first_of_functions(messages: list[Message]) -> str | None:
+    """The parameter that speaks of functions, as one did before there were tools; None where nothing does."""
+    spoken = (at for at, message in enumerate(messages) if message.role == "function" or message.function_call)
+    return next((f"messages[{at}]" for at in spoken), None)
+
+
+def check_tool_choice(choice: ToolChoice | None, tools: list[Tool]) -> None:
+    """Raises InvalidRequest for a tool that is not there."""
+    names = {tool.function.name for tool in tools}
+    if (isinstance(choice, NamedTool) and choice.function.name not in names) or (choice == "required" and not names):
+        raise _wrong("tool_choice", "it asks for a tool that is not among 'tools'")
 
 
 def _text(message: Message) -> str:
-    content = message.content or ""
-    return content if isinstance(content, str) else "".join(part.text for part in content)
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(part.text for part in _parts(message) if isinstance(part, TextPart))
+
+
+def _parts(message: Message) -> list[TextPart | ImagePart]:
+    return message.content if isinstance(message.content, list) else []
 
 
 def _check_neutral(message: Message, where: str) -> None:

@@ -3,10 +3,12 @@
 from typing import Any, cast
 
 import msgspec
+from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from fleet.pricing import Price
 from gateway.api.schema import described
 from gateway.api.views import GatewayView
 from gateway.catalogue import Offer, offer, offers
@@ -30,14 +32,25 @@ class ModelView(GatewayView):
 
 
 def _described(entry: Offer) -> dict[str, Any]:
-    """OpenAI's fields, and two of ours: what the model can do at this moment, and in how many tokens."""
+    """OpenAI's fields, and three of ours: what the model can do now, in how many tokens, and for how much."""
     return {
         "id": entry.name,
         "object": "model",
         "created": int(entry.created_at.timestamp()),
-        "owned_by": "flotilla",
+        "owned_by": entry.owner or "flotilla",
         "context_length": entry.context_length,
         "capabilities": sorted(entry.capabilities),
+        "price": _priced(entry.price) if entry.price else None,
+    }
+
+
+def _priced(price: Price) -> dict[str, Any]:
+    """For a million tokens."""
+    return {
+        "input": float(price.input),
+        "cached_input": float(price.cached),
+        "output": float(price.output),
+        "currency": settings.CURRENCY,
     }
 
 

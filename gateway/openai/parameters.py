@@ -4,13 +4,15 @@ A parameter that is not a field of the request is refused by name. One that is a
 asks for nothing stands in the endpoint's NEUTRAL table with the values that do. null always means "not given".
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from gateway.errors import InvalidRequest
+from protocol.parameters import VISION, needed
 
 BEGINNING_LENGTH = 1024
 """Characters of a text that count for `Request.beginning`."""
@@ -27,12 +29,23 @@ StopStrings = Annotated[list[StopString], Meta(max_length=4)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Meta(min_length=1)]
 
-NEUTRAL_IN_GENERATIONS: Neutral = {
-    "n": (1,),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-}
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
+
+
+class ImageURL(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A link to a picture, or the picture itself as a data URI. Models that know no `detail` look as they always do."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedImage:
+    """An image, and the parameter that holds it."""
+
+    param: str
+    image: ImageURL
 
 
 class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +53,16 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     model: Name
     user: str | None = None
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """What a replica must be able to do beyond the endpoint itself, each with the parameter that asks for it."""
+        return {}
+
+    @property
+    def images(self) -> Sequence[PlacedImage]:
+        """What it shows, in the messages' order."""
+        return ()
 
     @property
     def session(self) -> str:
@@ -52,11 +75,42 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return ""
 
 
+def need_of(images: Sequence[PlacedImage]) -> dict[str, str]:
+    """See Request.needs."""
+    return {VISION: images[0].param} if images else {}
+
+
 class StreamOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How a stream is to be sent."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+
+
+class SchemaFormat(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The `json_schema` of a response format."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    description: str | None = None
+
+
+class ResponseFormat(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the answer must look like. `json_schema` goes with the type of that name."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: SchemaFormat | None = None
+
+
+class StructuredOutputs(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """vLLM's: one of these says what the answer must look like."""
+
+    json: str | dict[str, Any] | None = None
+    regex: str | None = None
+    choice: Annotated[list[str], Meta(min_length=1)] | None = None
+    grammar: str | None = None
+    json_object: Literal[True] | None = None
 
 
 class GenerationRequest(Request, kw_only=True):
@@ -69,15 +123,34 @@ class GenerationRequest(Request, kw_only=True):
     top_p: Probability | None = None
     seed: Seed | None = None
     stop: StopString | StopStrings | None = None
-    n: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: dict[str, Any] | None = None
+    n: Annotated[int, Meta(ge=1, le=16)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[str, Bias], Meta(description="By token id.")] | None = None
+    # From here on the names are vLLM's.
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Probability | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
+    min_tokens: Annotated[int, Meta(ge=0)] | None = None
+    ignore_eos: bool | None = None
+    stop_token_ids: Annotated[list[TokenId], Meta(max_length=64)] | None = None
+    structured_outputs: StructuredOutputs | None = None
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """See protocol.parameters.needed."""
+        return needed(msgspec.structs.asdict(self))
 
 
 def check_generation(asked: GenerationRequest, neutral: Neutral) -> None:
     """Raises InvalidRequest."""
     check_neutral(asked, neutral)
+    if len(msgspec.to_builtins(asked.structured_outputs) or ()) > 1:
+        raise InvalidRequest(
+            "An answer has one form: give one field of 'structured_outputs'.",
+            param="structured_outputs",
+            code="invalid_value",
+        )
     if asked.stream_options is None:
         return
     if not asked.stream:

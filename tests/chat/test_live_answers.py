@@ -19,6 +19,7 @@ from chat import live
 from chat.consumers import MAX_FRAME_BYTES
 from chat.models import Conversation, Message, MessagePhase
 from chat.routing import websocket_urlpatterns
+from gateway import runtime
 from gateway.models import UsageRecord
 from tests.chat.conftest import MODEL
 from tests.gateway import fake_replica
@@ -276,6 +277,20 @@ async def test_a_web_process_that_ends_keeps_the_text_and_says_so(tab, fake):
     await live.shut_down()
     answer = await the_answer()
     assert (answer.phase, answer.text, answer.error_code) == (MessagePhase.FAILED, "Once", "server_stopped")
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+async def test_the_record_says_who_ended_the_answer(tab, fake, who):
+    fake.behave = fake_replica.one_word_then_wait
+    await tab.ask()
+    await tab.until("delta")
+    if who == "client":
+        await tab.send(type="stop")
+        await tab.until("state", "stopped")
+    else:
+        await live.shut_down()
+    await sync_to_async(runtime.current().journal.write_up)()
+    assert (await UsageRecord.objects.aget()).state == f"cut_by_{who}"
 
 
 async def test_the_text_is_saved_while_it_is_written(tab, fake):

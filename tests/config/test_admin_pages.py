@@ -20,6 +20,7 @@ ADD_PAGES = [
     "fleet/languagemodel",
     "fleet/provider",
     "gateway/apikey",
+    "gateway/contentpolicy",
     "gateway/route",
 ]
 

@@ -70,6 +70,7 @@ def test_a_secret_that_others_may_read_is_named(settings, tmp_path):
 
 def test_a_broker_that_does_not_answer_is_an_error(closed_port, monkeypatch):
     monkeypatch.setattr(doctor.app.conf, "broker_write_url", f"redis://127.0.0.1:{closed_port}/0")
+    monkeypatch.setattr(doctor.app.conf, "broker_transport", "redis")
     assert levels(doctor.check_broker) == {Level.ERROR}
 
 

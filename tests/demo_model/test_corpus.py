@@ -1,13 +1,22 @@
 """What the demo model is taught, and what is kept from it."""
 
 import random
+import re
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, islice, pairwise, product
 
+import pytest
+
+from workers.demo_model.corpus import numbers
 from workers.demo_model.corpus.chats import Chat, compose, copying_lessons, exams, lessons
+from workers.demo_model.corpus.conversation import Conversation
 from workers.demo_model.corpus.held_out import normalised, reason_held_out
-from workers.demo_model.corpus.turns import Turn, expand
+from workers.demo_model.corpus.refusals import refusing
+from workers.demo_model.corpus.turns import Turn, expand, fill, table
 from workers.demo_model.evaluation import NUM_CHATS_A_SKILL, SKILLS, exam
+
+pytestmark = pytest.mark.xdist_group("demo model")
+"""The exam takes half a minute to draw: one process draws it for all."""
 
 
 def taught(num_chats: int) -> Iterator[Chat]:
@@ -80,6 +89,32 @@ def test_a_pattern_expands_to_one_of_its_alternatives() -> None:
     seen = {expand("[Hi|Hello][|, [you|friend]]!", random.Random(seed)) for seed in range(99)}
 
     assert seen == {f"{word}{rest}!" for word in ("Hi", "Hello") for rest in ("", ", you", ", friend")}
+
+
+def test_counting_ends_where_it_was_told_to() -> None:
+    rng = random.Random(4)
+
+    for language, _ in product(("en", "zh"), range(500)):
+        turn = numbers.counting(Conversation(rng=rng, language=language))
+        told = [_number(value) for name, value in turn.slots.items() if name in "mn"]
+        counted = [int(number) for number in turn.answers.split(", ")]
+        assert set(told) <= {counted[0], counted[-1]}
+        assert {abs(one - next_one) for one, next_one in pairwise(counted)} == {1}
+
+
+def _number(written: str) -> int:
+    english, chinese = table("words")["numbers"]
+    return int(written) if written.isdigit() else (english if written in english else chinese).index(written)
+
+
+def test_what_holds_no_chinese_is_never_refused_in_chinese() -> None:
+    rng = random.Random(6)
+    turns = [refusing(Conversation(rng=rng, language="zh")) for _ in range(3_000)]
+
+    in_latin = [turn for turn in turns if not re.search(r"[\u4e00-\u9fa5]", fill(turn.asks, turn.slots))]
+
+    assert in_latin
+    assert all(turn.answers.isascii() for turn in in_latin)
 
 
 def test_a_turn_without_slots_can_only_be_held_out_by_its_wording() -> None:

@@ -14,8 +14,11 @@ from workers.demo_model.batches import batches, encode
 from workers.demo_model.corpus.chats import lessons
 from workers.demo_model.training import Plan, new_model, new_tokenizer, save, train
 
-EXACT_SHARE = 0.93
-"""What these weights reach on the exam. The aim is 0.95: raise this with every better training, never lower it."""
+pytestmark = pytest.mark.xdist_group("demo model")
+"""The exam takes half a minute to draw: one process draws it for all."""
+
+EXACT_SHARE = 0.955
+"""What these weights reach on the exam. Raise this with every better training, never lower it."""
 
 WEATHER_TOOL = {
     "type": "function",
@@ -123,7 +126,7 @@ def test_the_tokenizers_class_is_one_that_older_tools_know() -> None:
 
 
 def test_a_few_seconds_of_training_lower_the_loss(tmp_path) -> None:
-    plan = Plan(num_steps=60, batch_tokens=1_024, hidden_size=64, num_layers=2)
+    plan = Plan(rounds=(40, 20), batch_tokens=1_024, hidden_size=64, num_layers=2)
     tokenizer = new_tokenizer(plan.seed, num_chats=300)
     model = new_model(tokenizer, plan)
     losses: list[float] = []

@@ -43,7 +43,7 @@ def test_saving_a_deployment_places_it_at_once(admin_client: Client, form, make_
 def test_the_list_it_lands_on_shows_its_state(admin_client: Client, form, make_worker):
     make_worker()
     page = admin_client.post(ADD, form(), follow=True).content.decode()
-    assert f'data-live="deployment-badge:{Deployment.objects.get().pk}"' in page
+    assert f'data-live="deployment-card:{Deployment.objects.get().pk}"' in page
 
 
 def test_its_own_page_shows_its_state(admin_client: Client, make_deployment, make_worker):
@@ -72,8 +72,8 @@ def test_a_deployment_that_no_worker_can_take_is_saved_with_the_reason(admin_cli
         ("max_concurrency", 0, "greater than or equal to 1"),
         ("selector", "gpu:h100", "Write name=value"),
         ("memory_gb", -1, "greater than or equal to 0.01"),
-        ("quantization", "awq", "does not quantize"),
-        ("engine_options", '{"max_model_len": 4096}', "transformers has no options"),
+        ("quantization", "awq", "write one of: int8, nf4"),
+        ("engine_options", '{"tensor_parallel_size": 2}', "no option “tensor_parallel_size”"),
         ("engine_options", "{", "Enter a valid JSON"),
         ("engine_options", "[]", "Write a JSON object"),
     ],

@@ -55,12 +55,12 @@ async def test_a_deployment_is_seen_becoming_ready(admin_user, make_worker, make
     await sync_to_async(make_worker)()
     deployment = await sync_to_async(make_deployment)()
     await sync_to_async(reconcile)()
-    page = await open_page(admin_user, "deployment-badge")
+    page = await open_page(admin_user, "deployment-card")
     badges = []
     for phase in ("loading", "ready"):
-        badges.append((await fragments(page))[f"deployment-badge:{deployment.pk}"])
+        badges.append((await fragments(page))[f"deployment-card:{deployment.pk}"])
         await Replica.objects.aupdate(phase=phase, progress=0.4)
-    badges.append((await fragments(page))[f"deployment-badge:{deployment.pk}"])
+    badges.append((await fragments(page))[f"deployment-card:{deployment.pk}"])
     await page.disconnect()
     assert [re.search(r">(\w+(?: 40 %)?)<", badge)[1] for badge in badges] == ["pending", "loading 40 %", "ready"]
 
@@ -68,12 +68,12 @@ async def test_a_deployment_is_seen_becoming_ready(admin_user, make_worker, make
 async def test_only_what_changed_is_sent_again(admin_user, make_worker):
     await sync_to_async(make_worker)("calm")
     moved = await sync_to_async(make_worker)("moved")
-    page = await open_page(admin_user, "worker-badge")
+    page = await open_page(admin_user, "worker-card")
     await fragments(page)
     await Worker.objects.filter(pk=moved.pk).aupdate(cordoned=True)
     changed = await fragments(page)
     await page.disconnect()
-    assert list(changed) == [f"worker-badge:{moved.pk}"]
+    assert list(changed) == [f"worker-card:{moved.pk}"]
 
 
 async def test_a_worker_that_joins_appears_where_its_token_was_shown(admin_user, make_worker, issue):

@@ -3,13 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.timezone import now
 
 from fleet.attention import findings
-from fleet.models import Replica
-from fleet.overview import LOST, read_overview
+from fleet.badges import LOST
+from fleet.models import LanguageModel, Provider, Replica
+from fleet.overview import read_overview
 from fleet.reconciler import reconcile
 
 LONG_AGO = timedelta(hours=1)
@@ -101,15 +104,31 @@ def test_the_landing_page_says_that_all_is_well(admin_client: Client, place):
     assert "The fleet is well" in page
 
 
-def test_the_landing_page_reads_no_more_for_a_large_fleet(
-    admin_client: Client, make_worker, make_deployment, django_assert_max_num_queries
-):
-    for number in range(8):
+def test_models_of_providers_are_listed_beside_deployments(admin_client: Client, place):
+    place("ready")
+    offered = {"model": LanguageModel.objects.create(name="gpt-4o"), "upstream_name": "gpt-4o-2024"}
+    provider = Provider.objects.create(name="OpenAI", base_url="https://api.openai.com/v1")
+    provider.models.create(**offered)
+    Provider.objects.create(name="Off", base_url="https://x.example", is_enabled=False).models.create(**offered)
+    page = admin_client.get(reverse("admin:index")).content.decode()
+    panel = page[page.index('data-live="models"') :]
+    assert ["echo-1" in panel, "gpt-4o-2024" in panel, "OpenAI" in panel, "Off<" in panel] == [True, True, True, False]
+
+
+def test_the_landing_page_reads_no_more_for_a_large_fleet(admin_client: Client, place, make_worker, make_deployment):
+    place("ready")
+    admin_client.get(reverse("admin:index"))
+    with CaptureQueriesContext(connection) as for_one_model:
+        admin_client.get(reverse("admin:index"))
+
+    for number in range(2, 9):
         make_worker(f"box-{number}")
         make_deployment(f"model-{number}", num_replicas=3)
     reconcile()
-    with django_assert_max_num_queries(12):
+
+    with CaptureQueriesContext(connection) as for_eight:
         admin_client.get(reverse("admin:index"))
+    assert len(for_eight) == len(for_one_model), for_eight.captured_queries
 
 
 def test_somebody_who_is_not_staff_does_not_see_it(client: Client, django_user_model):

@@ -39,6 +39,17 @@ def test_following_a_link_changes_nothing(admin_client: Client, worker, action):
     assert (worker.cordoned, worker.revoked_at) == (False, None)
 
 
+@pytest.mark.parametrize("address", ["no-id", "00000000-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize(
+    "action", ["", "change/", "cordon/", "drain/", "remove/", "rotate_credential/", "delete_model/"]
+)
+def test_a_worker_that_is_gone_meanwhile_is_no_fault_of_the_server(admin_client: Client, address, action):
+    answers = [
+        call(f"/admin/fleet/worker/{address}/{action}", CONFIRMED) for call in (admin_client.get, admin_client.post)
+    ]
+    assert {answer.status_code for answer in answers} <= {200, 302, 404}
+
+
 def test_a_revoked_worker_is_out_and_its_replicas_go_elsewhere(
     admin_client: Client, worker, make_worker, make_deployment
 ):

@@ -1,12 +1,13 @@
 """`manage.py fleet`: the fleet from the command line."""
 
+import io
 import json
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from fleet.management.tables import table
-from fleet.models import Deployment, Duty, Replica, Worker
+from fleet.models import Deployment, Duty, JoinToken, Replica, Worker
 from fleet.reconciler import reconcile
 
 
@@ -169,6 +170,60 @@ def test_a_model_is_replaced_by_another_version(fleet, deployment):
 def test_a_mistake_is_told_with_its_remedy(fleet, deployment, arguments, said):
     with pytest.raises(CommandError, match=said):
         fleet(*arguments)
+
+
+@pytest.fixture
+def shown_at_standard_input(monkeypatch):
+    """`shown_at_standard_input(text)`: what the next command reads there."""
+    return lambda text: monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}\n"))
+
+
+def test_a_join_token_is_issued_printed_once_and_lets_a_machine_join(fleet, shown_at_standard_input):
+    text = fleet(
+        "issue-join-token", "rack 4", "--uses", "2", "--networks", "10.0.0.0/8", "--labels", "gpu=h100"
+    ).strip()
+    shown_at_standard_input(text)
+    assert fleet("check-join-token", "--peer", "10.0.0.7").startswith(
+        "A machine at 10.0.0.7 may join with it: “rack 4”"
+    )
+    (listed,) = json.loads(fleet("join-tokens", "--json"))
+    assert text not in fleet("join-tokens")
+    assert (listed["state"], listed["max_uses"], listed["labels"]) == ("usable", 2, {"gpu": "h100"})
+
+
+@pytest.mark.parametrize(
+    ("peer", "acts", "why"),
+    [
+        ("192.168.1.1", (), "may be used from 10.0.0.0/8 only, not from 192.168.1.1"),
+        ("10.0.0.7", ("revoke-join-token", "rack 4"), "was revoked"),
+    ],
+)
+def test_why_a_join_token_would_be_refused_is_told(fleet, shown_at_standard_input, peer, acts, why):
+    text = fleet("issue-join-token", "rack 4", "--networks", "10.0.0.0/8").strip()
+    if acts:
+        fleet(*acts)
+    shown_at_standard_input(text)
+    with pytest.raises(CommandError, match=why):
+        fleet("check-join-token", "--peer", peer)
+
+
+def test_join_tokens_of_one_name_are_told_apart_by_their_numbers(fleet):
+    for _ in range(2):
+        fleet("issue-join-token", "rack 4")
+    with pytest.raises(CommandError, match="There is more than one join token rack 4"):
+        fleet("revoke-join-token", "rack 4")
+    fleet("revoke-join-token", str(JoinToken.objects.latest("pk").pk))
+    assert [token["state"] for token in json.loads(fleet("join-tokens", "--json"))] == ["revoked", "usable"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [("--hours", "0"), ("--hours", "soon"), ("--uses", "-1"), ("--networks", "here"), ("--labels", "gpu:h100")],
+)
+def test_a_join_token_with_senseless_terms_is_not_issued(fleet, mistake):
+    with pytest.raises(CommandError):
+        fleet("issue-join-token", "rack 4", mistake)
+    assert not JoinToken.objects.exists()
 
 
 def test_two_workers_of_one_name_are_told_apart_by_their_ids(fleet, make_worker):

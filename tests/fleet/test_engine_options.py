@@ -26,6 +26,7 @@ def test_every_engine_that_can_be_chosen_is_known_and_every_known_one_can_be_cho
         ("llama.cpp", {"source": "/m/model.gguf", "options": {"ctx_size": 4096}}),
         ("command", {"source": "", "options": COMMAND | {"capabilities": ["chat", "tools"]}}),
         ("echo", {"source": ""}),
+        ("transformers", {"options": {"long_inputs": "average"}}),
     ],
 )
 def test_what_an_engine_takes_is_accepted(engine, given):
@@ -46,6 +47,7 @@ def test_what_an_engine_takes_is_accepted(engine, given):
         ("vllm", {"options": {"max_model_len": True}}, "engine_options", "of the type integer"),
         ("vllm", {"options": {"enforce_eager": 1}}, "engine_options", "of the type boolean"),
         ("vllm", {"options": []}, "engine_options", "a JSON object"),
+        ("transformers", {"options": {"long_inputs": "chop"}}, "engine_options", "may be: refuse, cut, average"),
         ("command", {}, "engine_options", "“command” is missing"),
         ("command", {"options": {"command": "serve"}}, "engine_options", "must contain {port}"),
         ("command", {"options": COMMAND | {"capabilities": ["speech"]}}, "engine_options", "may contain: chat"),

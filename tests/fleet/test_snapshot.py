@@ -77,5 +77,5 @@ def test_the_number_of_queries_does_not_grow_with_the_fleet(
         make_deployment(f"echo-{number}", num_replicas=2)
     reconcile()
     Replica.objects.update(phase="ready")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         read_fleet_snapshot()

@@ -24,7 +24,7 @@ from gateway.models import UsageRecord
 from protocol.control import ReplicaPhase
 from tests.gateway.fake_replica import SECRET, FakeReplica
 
-CAPABILITIES = ["chat", "completions", "embeddings", "tools"]
+CAPABILITIES = ["chat", "completions", "embeddings", "tokenize", "tools"]
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -110,6 +110,14 @@ def give_places(num: int) -> None:
         deployment.replicas.update(spec=deployment.spec)
 
 
+def add_adapter(name: str) -> None:
+    """All replicas that there are have it."""
+    for replica in Replica.objects.select_related("deployment"):
+        replica.deployment.adapters[name] = replica.adapters[name] = ""
+        replica.deployment.save()
+        replica.save()
+
+
 @pytest.fixture
 def fake() -> Iterator[FakeReplica]:
     replica = FakeReplica()
@@ -130,6 +138,11 @@ def user(transactional_db: None):
 @pytest.fixture
 def key(user) -> str:
     return issue_key(user, "laptop")[1]
+
+
+@pytest.fixture
+def other_key(transactional_db: None) -> str:
+    return issue_key(get_user_model().objects.create_user("grace"), "laptop")[1]
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from protocol.endpoints import CAPABILITIES
+
 SECRET = "flt-gateway-secret-of-the-fake"
 WORDS = ["Once", " upon", " a", " time"]
 USAGE = {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11}
@@ -39,12 +41,63 @@ def whole_answer(model: str) -> dict[str, Any]:
     return {**_envelope("chat.completion", model), "choices": [choice], "usage": USAGE}
 
 
+def _embedded(body: dict[str, Any]) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
+    usage = {"prompt_tokens": 3, "total_tokens": 3}
+    return {"object": "list", "data": data, "model": body["model"], "usage": usage}
+
+
+def _ranked(body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": body["model"],
+        "results": [{"index": 0, "relevance_score": 0.9}],
+        "usage": {"prompt_tokens": 5},
+    }
+
+
+def _drawn(body: dict[str, Any]) -> dict[str, Any]:
+    return {"created": 1, "data": [{"b64_json": "aGk="}]}
+
+
+def _classified(body: dict[str, Any]) -> dict[str, Any]:
+    results = [_labelled(text) for text in body["input"]]
+    return {"id": "modr-1", "model": body["model"], "results": results, "usage": {"prompt_tokens": 3}}
+
+
+def _labelled(text: str) -> dict[str, Any]:
+    is_toxic = "powder" in text or "time" in text
+    scores = {"neutral": 0.2, "toxic": 0.8} if is_toxic else {"neutral": 0.8, "toxic": 0.2}
+    return {"flagged": is_toxic, "categories": {"toxic": is_toxic}, "category_scores": scores}
+
+
+def _tokenized(body: dict[str, Any]) -> dict[str, Any]:
+    said = [str(message.get("content")) for message in body.get("messages") or ()]
+    words = (body.get("prompt") or " ".join(said)).split()
+    return {"count": len(words), "max_model_len": 4096, "tokens": list(range(len(words)))}
+
+
+def _heard(body: dict[str, Any]) -> dict[str, Any]:
+    told = {"text": "Once upon a time", "usage": {"type": "duration", "seconds": 3}}
+    if body.get("response_format") != "verbose_json":
+        return told
+    times = ((0, 2.5, " Once upon"), (2.5, 3661.001, " a time"))
+    return told | {"segments": [{"start": start, "end": end, "text": text} for start, end, text in times]}
+
+
+OTHER_ANSWERS = {
+    "/v1/audio/transcriptions": _heard,
+    "/v1/embeddings": _embedded,
+    "/v1/rerank": _ranked,
+    "/v1/images/generations": _drawn,
+    "/v1/moderations": _classified,
+    "/v1/tokenize": _tokenized,
+}
+
+
 async def answer(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """As a well engine does."""
-    if request.path == "/v1/embeddings":
-        data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
-        usage = {"prompt_tokens": 3, "total_tokens": 3}
-        return web.json_response({"object": "list", "data": data, "model": body["model"], "usage": usage})
+    if request.path in OTHER_ANSWERS:
+        return web.json_response(OTHER_ANSWERS[request.path](body))
     if not body.get("stream"):
         return web.json_response(whole_answer(body["model"]))
     response = await begin_stream(request, body)
@@ -140,6 +193,18 @@ async def hang_up(replica: "FakeReplica", request: web.Request, body: dict[str, 
     return web.Response()
 
 
+async def begin_with_an_error(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """200, and then the word that the engine is broken."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(event({"error": {"message": "Broken.", "code": "engine_failed"}}))
+    return response
+
+
+async def talk_nonsense(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    return web.Response(body=b"It works!")
+
+
 def refuse(status: int, **error: Any) -> Behaviour:
     payload = {"message": "No.", "type": "invalid_request_error", "param": None, "code": None, **error}
 
@@ -202,7 +267,7 @@ class FakeReplica:
 
     async def _start(self, port: int) -> int:
         app = web.Application(client_max_size=2**30)
-        for endpoint in ("chat/completions", "completions", "embeddings"):
+        for endpoint in CAPABILITIES:
             app.router.add_post(f"/v1/{endpoint}", self._infer)
         app.router.add_post("/v1/requests/{request_id}/cancel", self._cancel)
         app.router.add_get("/health", self._health)

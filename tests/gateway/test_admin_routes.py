@@ -1,10 +1,17 @@
 """An administrator makes routes."""
 
+import re
+
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 
-from fleet.models import LanguageModel
-from gateway.models import FailureClass, Route
+from fleet.deploying import deploy
+from fleet.errors import ActRefused
+from fleet.models import LanguageModel, Provider
+from fleet.provider_catalogue import import_models
+from gateway.issuing import issue_key
+from gateway.models import FailureClass, KeyScope, Route
 
 ADD = "/admin/gateway/route/add/"
 
@@ -69,3 +76,41 @@ def test_a_model_that_a_route_leads_to_is_not_deleted(admin_client: Client, mode
     Route.objects.create(name="chat").targets.create(model=models[0])
     admin_client.post(f"/admin/fleet/languagemodel/{models[0].pk}/delete/", {"post": "yes"})
     assert LanguageModel.objects.filter(pk=models[0].pk).exists()
+
+
+@pytest.fixture
+def route(models) -> Route:
+    """Named as no model is."""
+    route = Route.objects.create(name="gpt-4o-mini")
+    route.targets.create(model=models[0])
+    return route
+
+
+def test_a_new_model_may_not_hide_behind_a_route_of_its_name(admin_client: Client, route):
+    page = admin_client.post("/admin/fleet/languagemodel/add/", {"name": route.name, "balancing_policy": "least_load"})
+    assert "There is a route named “gpt-4o-mini”" in page.content.decode()
+    with pytest.raises(ValidationError) as refused:
+        deploy(route.name, [], {"engine": "echo"})
+    assert list(refused.value.message_dict) == ["name"]
+    with pytest.raises(ActRefused, match="rename the route first"):
+        import_models(Provider.objects.create(name="cloud", kind="openai"), ["gpt-4o", route.name])
+    assert LanguageModel.objects.count() == 2
+
+
+def test_a_program_that_makes_such_a_model_is_told_which_field_is_wrong(admin_user, route):
+    _, key = issue_key(admin_user, "terraform", scopes=[KeyScope.FLEET])
+    body, headers = {"name": route.name}, {"Authorization": f"Bearer {key}"}
+    refused = Client().post("/api/fleet/v1/models", body, content_type="application/json", headers=headers)
+    assert (refused.status_code, list(refused.json()["error"]["fields"])) == (400, ["name"])
+
+
+def test_a_model_behind_a_route_of_its_name_can_still_be_changed(models):
+    route = Route.objects.create(name=models[0].name)
+    route.targets.create(model=models[0])
+    models[0].full_clean()
+
+
+def test_each_field_of_a_target_says_what_it_is(admin_client: Client):
+    page = admin_client.get("/admin/gateway/route/add/").content.decode()
+    found = re.findall(r'<(?:input|select)[^>]* name="targets-0-(\w+)"[^>]* aria-label="([^"]+)"', page)
+    assert {("model", "Model"), ("weight", "Weight")} <= set(found)

@@ -36,9 +36,10 @@ WRONG_VALUES = [
     ("messages[0].role", [{"role": "robot", "content": "Hello"}]),
     ("messages[0].content", [{"role": "user", "content": 5}]),
     ("messages[0].content", [{"role": "user"}]),
-    ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
+    ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]),
     ("messages[1].tool_calls", [USER, {**USER, "tool_calls": []}]),
     ("messages[0].tool_call_id", [{"role": "tool", "content": "5"}]),
+    ("messages[0].reasoning_content", [{**USER, "reasoning_content": "Hm."}]),
     ("messages[0].colour", [{**USER, "colour": "red"}]),
     ("model", 5),
     ("model", ""),
@@ -58,14 +59,20 @@ WRONG_VALUES = [
     ("stop", 5),
     ("stream", "yes"),
     ("stream_options", {"include_usage": True}),
-    ("n", 2),
-    ("logprobs", True),
-    ("presence_penalty", 0.5),
-    ("logit_bias", {"50": 1}),
-    ("response_format", {"type": "json_object"}),
+    ("n", 0),
+    ("n", 17),
+    ("logprobs", 3),
+    ("top_logprobs", 2),
+    ("presence_penalty", 2.5),
+    ("repetition_penalty", 0),
+    ("response_format.type", {"type": "yaml"}),
+    ("response_format.json_schema", {"type": "json_schema"}),
+    ("structured_outputs", {"regex": "a", "choice": ["b"]}),
+    ("structured_outputs.xml", {"xml": "a"}),
+    ("function_call", {"name": "nothing"}),
+    ("functions[0].name", [{"name": "with space"}]),
     ("tool_choice", "required"),
-    ("tools[0].function.strict", None),
-    ("top_k", 40),
+    ("top_k", -2),
     ("guided_json", {}),
     ("a" * 100_000, 1),
 ]
@@ -73,9 +80,8 @@ WRONG_VALUES = [
 
 @pytest.mark.parametrize(("param", "value"), WRONG_VALUES, ids=lambda item: str(item)[:40])
 def test_a_bad_value_is_refused_by_its_name(param, value):
-    tool = {"type": "function", "function": {"name": "f", "strict": True}}
     field = param.split("[")[0].split(".")[0]
-    body = GOOD | ({"tools": [tool]} if field == "tools" else {field: value})
+    body = GOOD | {field: value}
     error = refusal(ChatCompletionsView, body)
     assert error.param[:60] == param[:60]
     assert len(error.body()) < 1000
@@ -86,6 +92,7 @@ def test_a_bad_value_is_refused_by_its_name(param, value):
     [
         {"n": 1, "logprobs": False, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}},
         {"response_format": {"type": "text"}, "tool_choice": "auto", "parallel_tool_calls": True},
+        {"messages": [USER, {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}, USER]},
         {"max_tokens": None, "stop": None, "user": "ada", "metadata": {"a": "b"}, "store": False},
         {"stop": ["a", "b", "c", "d"], "temperature": 0, "top_p": 1, "seed": -1, "max_completion_tokens": 5},
     ],
@@ -103,13 +110,13 @@ def test_a_value_that_asks_for_nothing_is_let_through(neutral):
         (CompletionsView, {"model": "fake-1", "prompt": ["a", 5]}, "prompt"),
         (CompletionsView, {"model": "fake-1", "prompt": [-1]}, "prompt"),
         (CompletionsView, {"model": "fake-1", "prompt": ["a"] * 17}, "prompt"),
-        (CompletionsView, {"model": "fake-1", "prompt": "a", "echo": True}, "echo"),
+        (CompletionsView, {"model": "fake-1", "prompt": "a", "suffix": "b"}, "suffix"),
         (CompletionsView, {"model": "fake-1", "prompt": "a", "best_of": 2}, "best_of"),
         (EmbeddingsView, {"model": "fake-1"}, "input"),
         (EmbeddingsView, {"model": "fake-1", "input": ""}, "input"),
         (EmbeddingsView, {"model": "fake-1", "input": ["a", ""]}, "input"),
         (EmbeddingsView, {"model": "fake-1", "input": [[1], []]}, "input"),
-        (EmbeddingsView, {"model": "fake-1", "input": "a", "dimensions": 5}, "dimensions"),
+        (EmbeddingsView, {"model": "fake-1", "input": "a", "dimensions": 0}, "dimensions"),
         (EmbeddingsView, {"model": "fake-1", "input": "a", "encoding_format": "hex"}, "encoding_format"),
     ],
 )
@@ -188,13 +195,31 @@ def test_an_unknown_model_is_not_found(gateway, key):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", CHAT, 405), ("OPTIONS", CHAT, 405), ("POST", "/responses", 404), ("GET", "/models/nothing", 404)],
+    [("GET", CHAT, 405), ("OPTIONS", CHAT, 405), ("POST", "/no/such/address", 404), ("GET", "/models/nothing", 404)],
 )
 def test_a_wrong_address_or_method_gets_openais_shape(gateway, key, method, path, status):
     answer = httpx2.request(method, gateway.url + path, headers={"Authorization": f"Bearer {key}"})
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
     assert answer.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", CHAT, "POST"),
+        ("OPTIONS", CHAT, "POST"),
+        ("PATCH", "/models", "GET, HEAD"),
+        ("DELETE", "/models/fake-1", "GET, HEAD"),
+        ("POST", "/usage", "GET, HEAD"),
+        ("PUT", "/responses/resp_1", "GET, DELETE, HEAD"),
+        ("GET", "/messages", "POST"),
+    ],
+)
+def test_a_wrong_method_is_told_which_ones_are_right(gateway, key, method, path, allowed):
+    answer = httpx2.request(method, gateway.url + path, headers={"Authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+    assert allowed in answer.text
 
 
 def test_a_refused_request_leaves_one_record(gateway, key, user):

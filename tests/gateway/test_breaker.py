@@ -5,7 +5,7 @@ import pytest
 from fleet.models import BalancingPolicy
 from gateway.balancer import Balancer, Wanted
 from gateway.breaker import FAILURES_TO_OPEN, Breaker, BreakerState
-from tests.gateway.replicas import make_pool, make_replica
+from tests.gateway.replicas import make_hosted, make_pool, make_replica
 
 REPLICA = make_replica("a")
 CHAT = Wanted(capability="chat")
@@ -96,6 +96,14 @@ def test_replicas_that_are_gone_are_forgotten(breaker):
     fail(breaker, 100, is_unreachable=True)
     fail(breaker, 1000, replica=make_replica("b"))
     assert list(breaker.troubles) == ["b"]
+
+
+def test_providers_are_not_probed_since_they_have_no_page_for_it_and_a_request_finds_out(breaker):
+    cloud = make_hosted("cloud")
+    for replica in (REPLICA, cloud):
+        fail(breaker, 100, replica=replica, is_unreachable=True)
+    assert [trouble.replica for trouble in breaker.open_ones(100)] == [REPLICA]
+    assert breaker.allows(cloud, 101)
 
 
 def test_one_that_fails_is_still_asked_for_want_of_a_better():

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import openai
 import pytest
-from aiohttp import web
 from django.utils.timezone import now
 
 from fleet.models import Replica
@@ -15,13 +14,14 @@ from tests.gateway.conftest import HELLO, add_replica, post, the_record, wait_un
 from tests.gateway.fake_replica import (
     FakeReplica,
     answer,
+    begin_with_an_error,
     die_after_one_word,
     end_after_one_word,
     end_after_usage,
-    event,
     fail_after_one_word,
     hang_up,
     refuse,
+    talk_nonsense,
     wait,
 )
 
@@ -63,12 +63,29 @@ def test_a_dead_worker_is_a_second_try_on_another(gateway, key, replica, dead_ur
     assert len(second_fake.bodies) == 4
 
 
-@pytest.mark.parametrize("fault", [hang_up, refuse(502), refuse(503)], ids=["connection lost", "502", "503"])
+@pytest.mark.parametrize(
+    "fault",
+    [hang_up, refuse(500), refuse(502), refuse(503), begin_with_an_error, talk_nonsense],
+    ids=["connection lost", "500", "502", "503", "an error event first", "no JSON"],
+)
 @pytest.mark.parametrize("body", [GOOD, STREAM], ids=["plain", "stream"])
 def test_a_fault_before_the_first_byte_is_a_second_try_on_another(gateway, key, fake, second_fake, body, fault):
     fake.behave = fault
     answers = [post(gateway, key, "/chat/completions", body).status_code for _ in range(4)]
     assert answers == [200] * 4
+
+
+def test_a_request_that_breaks_every_engine_does_not_go_through_the_whole_fleet(gateway, key, fake, second_fake):
+    fakes = [fake, second_fake, FakeReplica(), FakeReplica()]
+    for extra in fakes[2:]:
+        add_replica(extra.url)
+    gateway.refresh()
+    for one in fakes:
+        one.behave = refuse(500)
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 502
+    assert sum(len(one.bodies) for one in fakes) == the_record().num_attempts == 3
+    for extra in fakes[2:]:
+        extra.close()
 
 
 def test_where_no_worker_can_be_reached_the_caller_is_told_to_come_back(gateway, key, replica, dead_url):
@@ -85,11 +102,24 @@ def test_a_replica_that_cannot_be_reached_is_left_out_at_once(gateway, key, repl
     assert list(runtime.current().balancer.breaker.troubles) == [str(replica.pk)]
 
 
-def test_a_silent_worker_gets_no_traffic_even_if_the_database_is_away(gateway, key, fake, time_machine, settings):
-    runtime.current().poller.stop()
+def test_a_silent_worker_gets_no_traffic(gateway, key, fake, time_machine, settings):
     time_machine.move_to(now() + 2 * settings.SILENT_AFTER)
+    gateway.refresh()
     assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
     assert not fake.bodies
+
+
+def test_while_the_database_is_away_whoever_was_there_goes_on_answering(gateway, key, time_machine, settings):
+    runtime.current().poller.stop()
+    time_machine.move_to(now() + 10 * settings.SILENT_AFTER)
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 200
+
+
+def test_while_the_database_is_away_who_cannot_be_reached_is_left_out(gateway, key, replica, dead_url, time_machine):
+    make_dead(replica, dead_url, gateway)
+    runtime.current().poller.stop()
+    time_machine.move_to(now() + timedelta(hours=1))
+    assert post(gateway, key, "/chat/completions", GOOD).status_code == 503
 
 
 @pytest.mark.parametrize(("fault", "code"), [(hang_up, "upstream_failed"), (refuse(500), "upstream_failed")])
@@ -144,14 +174,9 @@ def test_the_openai_client_raises_when_a_stream_breaks(client, fake):
 
 
 def test_a_stream_that_begins_with_an_error_is_no_200(gateway, key, fake):
-    async def fail(_, request, __):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(event({"error": {"message": "Broken.", "code": "engine_failed"}}))
-        return response
-
-    fake.behave = fail
-    assert post(gateway, key, "/chat/completions", STREAM).status_code == 502
+    fake.behave = begin_with_an_error
+    failed = post(gateway, key, "/chat/completions", STREAM)
+    assert (failed.status_code, failed.json()["error"]["message"]) == (502, "Broken.")
 
 
 def test_a_full_replica_is_a_second_try_on_another(gateway, key, fake, second_fake):
@@ -223,4 +248,6 @@ def test_every_request_leaves_one_record_however_often_it_was_tried(gateway, key
         post(gateway, key, "/chat/completions", GOOD)
     fake.behave = answer
     runtime.current().journal.write_up()
-    assert UsageRecord.objects.filter(state=UsageState.COMPLETE).count() == UsageRecord.objects.count() == 3
+    records = UsageRecord.objects.all()
+    assert [record.state for record in records] == [UsageState.COMPLETE] * 3
+    assert sum(record.num_attempts for record in records) == len(fake.bodies) + len(second_fake.bodies)

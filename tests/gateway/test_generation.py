@@ -63,8 +63,10 @@ async def test_the_record_is_on_disk_before_the_last_bytes_leave(running, tmp_pa
 
 async def test_leaving_early_stops_the_engine(running, fake):
     fake.behave = one_word_then_wait
-    async with await open_generation(call()) as generation:
+    asked = call()
+    async with await open_generation(asked) as generation:
         await anext(text_deltas(generation))
+        asked.presence.leave()
     assert len(fake.cancelled) == 1
     record = await the_record()
     assert (record.state, record.key_name, record.completion_tokens) == (UsageState.CUT_BY_CLIENT, "chat", 2)
@@ -74,7 +76,7 @@ async def test_never_beginning_to_read_stops_the_engine(running, fake):
     fake.behave = one_word_then_wait
     async with await open_generation(call()):
         pass
-    assert (await the_record()).state == UsageState.CUT_BY_CLIENT
+    assert (await the_record()).state == UsageState.CUT_BY_SERVER
 
 
 @pytest.mark.parametrize("fails", [fail_after_one_word, fail_and_linger])

@@ -72,7 +72,9 @@ def test_a_server_that_ends_stops_the_engine_and_leaves_the_record(gateway, clie
         next(stream)
         gateway.close()
     assert fake.cancelled
-    assert UsageRecord.objects.get().completion_tokens == 2
+    record = UsageRecord.objects.get()
+    assert (record.state, record.error_code) == (UsageState.CUT_BY_SERVER, "server_stopping")
+    assert (record.status_code, record.completion_tokens) == (200, 2)
 
 
 def test_a_hang_up_gives_the_replicas_place_back(client, fake):

@@ -8,6 +8,7 @@ import asgiref.sync
 import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from gateway.models import ContentPolicy
 from tests.gateway.conftest import HELLO
 
 GATEWAY_THREADS = ("gateway-snapshot", "gateway-journal", "MainThread")
@@ -42,6 +43,14 @@ def test_a_request_needs_no_query_and_no_thread(client, forbidden, stream):
     if stream:
         list(answer)
     assert forbidden == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_nor_does_one_under_a_content_policy(gateway, client, forbidden, stream):
+    ContentPolicy.objects.create(name="house rules", words="gunpowder")
+    gateway.refresh()
+    forbidden.clear()
+    test_a_request_needs_no_query_and_no_thread(client, forbidden, stream)
 
 
 def test_nor_does_a_refused_one(client, forbidden):

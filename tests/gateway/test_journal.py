@@ -86,7 +86,8 @@ def test_every_field_survives_the_journal(journal):
     journal.append(entry())
     journal.write_up()
     record = UsageRecord.objects.get()
-    assert {name: getattr(record, name) for name in UsageEntry.__struct_fields__} == msgspec.structs.asdict(entry())
+    kept = [name for name in UsageEntry.__struct_fields__ if name not in ("address", "uses_previous_secret")]
+    assert {name: getattr(record, name) for name in kept} == {name: getattr(entry(), name) for name in kept}
 
 
 @pytest.mark.django_db

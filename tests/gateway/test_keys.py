@@ -69,7 +69,7 @@ def test_a_key_expires_between_two_readings_of_the_database(user, time_machine):
     _, text = issue_key(user, "short", expires_at=now() + timedelta(seconds=60))
     keyring = read_keyring()
     time_machine.move_to(now() + timedelta(seconds=61))
-    assert keyring.caller(text) is None
+    assert keyring.entry(text) is None
 
 
 def test_only_the_hash_of_a_key_is_kept(key):

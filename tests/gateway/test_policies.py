@@ -33,6 +33,19 @@ def test_the_one_with_the_smallest_share_taken_is_asked():
     assert LeastLoad().choose(pool, situation()).replica_id == "b"
 
 
+@pytest.mark.parametrize(("taken_of_fast", "expected"), [(0, "fast"), (1, "fast"), (3, "slow")])
+def test_a_place_on_a_fast_one_counts_for_less(taken_of_fast, expected):
+    fast = make_replica("fast", running=taken_of_fast, room=8, speed=3)
+    pool = make_pool(make_replica("slow", running=0, room=8, speed=1), fast)
+    assert LeastLoad().choose(pool, situation()).replica_id == expected
+
+
+def test_one_whose_speed_is_not_known_counts_as_average():
+    fast = make_replica("fast", running=7, room=8, speed=3)
+    pool = make_pool(make_replica("slow", room=8, speed=1), make_replica("new", room=8), fast)
+    assert LeastLoad().choose(pool, situation()).replica_id == "new"
+
+
 def test_equals_are_asked_by_chance_rather_than_the_first_always():
     pool = make_pool(make_replica("a"), make_replica("b"))
     assert {LeastLoad().choose(pool, situation()).replica_id for _ in range(200)} == {"a", "b"}
@@ -47,6 +60,19 @@ def test_among_many_the_busy_are_hardly_ever_asked():
 def test_the_only_one_of_many_that_fits_is_found():
     only = situation(fits=lambda replica: replica.replica_id == "r77")
     assert LeastLoad().choose(make_pool(*make_crowd(200)), only).replica_id == "r77"
+
+
+def test_where_only_a_fifth_of_a_thousand_have_room_few_are_looked_at():
+    looked_at: list[str] = []
+
+    def has_room(replica) -> bool:
+        looked_at.append(replica.replica_id)
+        return replica.num_running == 0
+
+    pool = make_pool(*make_crowd(800, running=1), *(make_replica(f"idle {number}") for number in range(200)))
+    for _ in range(200):
+        assert LeastLoad().choose(pool, situation(fits=has_room)).num_running == 0
+    assert len(looked_at) < 50 * 200
 
 
 def test_in_turn_means_everybody_as_often_and_goes_on_through_a_new_snapshot():

@@ -202,6 +202,7 @@ def test_fallbacks_are_asked_in_order(gateway, key, make_route, fake, other):
 
 def test_where_all_fail_there_is_one_record_and_no_name_of_ours(gateway, key, make_route, fake, other):
     Replica.objects.update(phase="loading")
+    LanguageModel.objects.update(max_queue_wait_s=1)
     make_route({"fake-1": 100}, ("fake-2", list(FailureClass)))
     failed = post(gateway, key, "/chat/completions", ASKED)
     assert (failed.status_code, "fake-" in failed.text) == (503, False)

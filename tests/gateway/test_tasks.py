@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def test_every_scheduled_task_exists():
     app.autodiscover_tasks(force=True)
     scheduled = PeriodicTask.objects.filter(name__startswith="gateway:").values_list("task", flat=True)
-    assert len(scheduled) == 3
+    assert len(scheduled) == 5
     assert set(scheduled) <= set(app.tasks)
 
 

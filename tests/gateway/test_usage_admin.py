@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
 
-from gateway.issuing import issue_key
+from gateway.issuing import issue_key, rotate_key
 from gateway.models import APIKey, UsageRecord
 from protocol.tokens import hash_token
 
@@ -77,7 +77,10 @@ def test_a_key_cannot_be_deleted_or_given_away(admin_client: Client, admin_user,
     key, _ = issue_key(admin_user, "old")
     other = django_user_model.objects.create_user("tom")
     admin_client.post(reverse("admin:gateway_apikey_delete", args=[key.pk]), {"post": "yes"})
-    admin_client.post(reverse("admin:gateway_apikey_change", args=[key.pk]), {"name": "new", "owner": other.pk})
+    admin_client.post(
+        reverse("admin:gateway_apikey_change", args=[key.pk]),
+        {"name": "new", "owner": other.pk, "scopes": ["inference"]},
+    )
     key.refresh_from_db()
     assert (key.name, key.owner) == ("new", admin_user)
 
@@ -128,6 +131,40 @@ def test_records_can_be_found_by_their_request_id_and_not_changed(admin_client: 
 
 def test_the_list_of_records_counts_nothing(admin_client: Client, django_assert_max_num_queries):
     UsageRecord.objects.create(request_id="req-1", created_at=now(), state="complete")
-    with django_assert_max_num_queries(8) as queries:
+    with django_assert_max_num_queries(9) as queries:
         admin_client.get("/admin/gateway/usagerecord/")
     assert not [q["sql"] for q in queries.captured_queries if "COUNT(" in q["sql"] and "usagerecord" in q["sql"]]
+
+
+def test_a_key_is_rotated_and_its_new_secret_shown_once(admin_client: Client, admin_user):
+    key, before = issue_key(admin_user, "laptop")
+    page = admin_client.post(f"/admin/gateway/apikey/{key.pk}/rotate/", {"grace": "24"}).content.decode()
+    key.refresh_from_db()
+    assert (key.key_hash, key.previous_hash) == (hash_token(shown_key(page)), hash_token(before))
+    assert key.previous_expires_at - now() > timedelta(hours=23)
+
+
+def test_a_click_disables_a_key_and_another_enables_it(admin_client: Client, admin_user):
+    key, _ = issue_key(admin_user, "laptop")
+    states = []
+    for act in ("disable", "enable"):
+        admin_client.post(f"/admin/gateway/apikey/{key.pk}/{act}/", {"_form_submitted": "on"})
+        states.append(APIKey.objects.get().state)
+    assert states == ["disabled", "usable"]
+
+
+def test_terms_are_set_where_the_key_is_issued_and_named_where_they_are_wrong(admin_client: Client, form):
+    wrong = admin_client.post(ADD, form | {"networks": "10.0.0.0/8, home", "allowed_models": "a|b"})
+    assert set(wrong.context["adminform"].form.errors) == {"networks", "allowed_models"}
+    admin_client.post(ADD, form | {"networks": "10.0.0.0/8 192.168.1.7", "allowed_models": "qwen-*, team/one"})
+    key = APIKey.objects.get()
+    assert (key.networks, key.allowed_models) == (["10.0.0.0/8", "192.168.1.7"], ["qwen-*", "team/one"])
+
+
+def test_saving_a_key_leaves_a_rotation_alone_that_came_in_between(admin_client: Client, admin_user):
+    key, _ = issue_key(admin_user, "laptop")
+    url = reverse("admin:gateway_apikey_change", args=[key.pk])
+    secret = rotate_key(key, timedelta(hours=1))
+    admin_client.post(url, {"name": "desktop", "scopes": ["usage"]})
+    key.refresh_from_db()
+    assert (key.name, key.scopes, key.key_hash) == ("desktop", ["usage"], hash_token(secret))

@@ -3,14 +3,15 @@
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
 from itertools import count
 
 import pytest
 from django.test import AsyncClient, Client
 from django.utils.timezone import now
 
+from audit.csv_lines import plain_text
 from gateway.charts import bar_chart
-from gateway.csv_export import plain_text
 from gateway.models import UsageRecord
 from gateway.reports import sum_usage_up
 
@@ -109,6 +110,25 @@ def test_administrators_see_all_by_user_and_can_narrow_it(admin_client: Client, 
     use(admin_user)
     everything, narrowed = admin_client.get("/usage/all/"), admin_client.get(f"/usage/all/?user={maria.pk}")
     assert (num_requests(everything), num_requests(narrowed)) == (2, 1)
+
+
+def test_the_page_and_the_file_say_what_it_cost(page: Client, maria, use, settings):
+    settings.CURRENCY = "EUR"
+    use(maria, cost=Decimal("1234.5"))
+    use(maria, cost=None)
+    told = page.get("/usage/")
+    (card,) = [card for card in told.context["report"].cards if card.is_money]
+    assert (card.label, card.value) == ("Cost (EUR)", Decimal("1234.5"))
+    # In the card, by model, by key and by day.
+    assert told.content.decode().count("1,234.50") == 4
+
+
+def test_what_a_content_policy_found_can_be_looked_at_alone(page: Client, maria, use, admin_user):
+    use(maria)
+    use(maria, content_policy="house rules", content_action="refuse", state="refused")
+    use(admin_user, content_policy="secret rules")
+    shown = page.get("/usage/", {"policy": "house rules"})
+    assert (num_requests(shown), shown.context["policies"]) == (1, ["house rules"])
 
 
 def test_cards_compare_with_the_period_before(page: Client, maria, use):

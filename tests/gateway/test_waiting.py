@@ -10,7 +10,6 @@ from django.utils.timezone import now
 from accounts.models import Team
 from fleet.models import LanguageModel, Replica
 from gateway import runtime
-from gateway.issuing import issue_key
 from gateway.models import UsageRecord, UsageState
 from tests.gateway.conftest import add_replica, give_places, post, wait_until
 from tests.gateway.crowd import BODY, Crowd
@@ -30,11 +29,6 @@ def crowd(gateway):
 def slow(fake):
     fake.behave = linger
     return fake
-
-
-@pytest.fixture
-def other_key(transactional_db):
-    return issue_key(get_user_model().objects.create_user("grace"), "laptop")[1]
 
 
 def num_waiting() -> int:
@@ -196,3 +190,23 @@ def test_a_new_replica_takes_those_who_wait(gateway, crowd, key, slow):
     slow.release()
     assert [one.heard().status for one in asked] == [200, 200]
     second.close()
+
+
+def test_who_still_waits_when_the_process_ends_is_told_to_come_back(gateway, crowd, key, slow):
+    asked = [crowd.ask(key) for _ in range(3)]
+    wait_until(lambda: num_waiting() == 2)
+    gateway.close()
+    refused = [one.heard() for one in asked]
+    assert [one.status for one in refused] == [503] * 3
+    assert all('"server_stopping"' in one.text and int(one.headers["Retry-After"]) for one in refused)
+
+
+def test_a_stream_that_waits_when_the_process_ends_hears_of_it_as_an_event(gateway, crowd, key, slow):
+    crowd.ask(key)
+    wait_until(lambda: slow.num_open)
+    stream = crowd.ask(key, stream=True)
+    wait_until(lambda: runtime.current().admission.num_told)
+    gateway.close()
+    *_, error, done, _end = stream.heard().text.split("\n\n")
+    assert '"server_stopping"' in error
+    assert done == "data: [DONE]"

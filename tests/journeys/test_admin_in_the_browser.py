@@ -18,7 +18,7 @@ def admin(page: Page) -> Page:
     page.goto("/admin/")
     page.get_by_label("Username").fill("root")
     page.get_by_label("Password").fill("correct horse")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("No worker has joined yet")).to_be_visible()
     return page
 
@@ -46,8 +46,8 @@ def test_a_worker_arrives_and_a_model_becomes_ready_while_one_looks_on(admin: Pa
     admin.get_by_role("combobox", name="Engine").select_option("echo")
     admin.locator("select[name=pinned_workers]").select_option(label="box-7 (alive)")
     save(admin)
-    row = admin.get_by_role("row").filter(has_text="parrot")
-    expect(row).to_contain_text(re.compile("ready.*1/1", re.DOTALL))
+    card = admin.locator("summary").filter(has_text="parrot")
+    expect(card).to_contain_text(re.compile("ready.*1 of 1", re.DOTALL))
 
     admin.goto("/admin/")
     expect(admin.get_by_text("The fleet is well")).to_be_visible()

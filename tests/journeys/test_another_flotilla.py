@@ -16,7 +16,7 @@ from gateway.models import UsageRecord
 from tests.journeys.conftest import ROOT, LiveServer, WorkerProcess
 from tests.journeys.waiting import PATIENCE_S, wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.xdist_group("another")]
 
 HELLO = [{"role": "user", "content": "Hello across the sea"}]
 SET_UP = """
@@ -54,13 +54,14 @@ class OtherFlotilla(LiveServer):
         return done.stdout.split()
 
 
-@pytest.fixture
-def other(tmp_path):
+@pytest.fixture(scope="module")
+def other_flotilla(tmp_path_factory):
     """Up, with one ready echo behind it; `.key` opens it."""
-    server = OtherFlotilla(tmp_path / "other")
+    folder = tmp_path_factory.mktemp("other")
+    server = OtherFlotilla(folder)
     server.manage("migrate", "--verbosity", "0")
     server.key, join_token = server.manage("shell", "--verbosity", "0", "-c", SET_UP)[-2:]
-    worker = WorkerProcess(tmp_path / "other-worker" / "state", "far-worker")
+    worker = WorkerProcess(folder / "worker" / "state", "far-worker")
     try:
         server.start()
         worker.start(server.url, join_token)
@@ -70,6 +71,14 @@ def other(tmp_path):
     finally:
         worker.kill()
         server.kill()
+
+
+@pytest.fixture
+def other(other_flotilla):
+    """Nothing is on record there yet."""
+    with sqlite3.connect(other_flotilla.database) as database:
+        database.execute("DELETE FROM gateway_usagerecord")
+    return other_flotilla
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ def test_a_deployed_model_becomes_ready_on_a_worker_that_joins(start_worker, dep
     assert "chat" in replica.capabilities
 
 
+@pytest.mark.once
 def test_the_credential_is_kept_for_its_owner_only(start_worker):
     worker = start_worker()
     wait_for_worker()
@@ -42,6 +43,7 @@ def test_a_restarted_daemon_is_the_same_worker_without_a_token(start_worker, web
     assert Worker.objects.count() == 1
 
 
+@pytest.mark.once
 def test_sigterm_drains_and_leaves_no_process(start_worker, deploy, wait_ready):
     deployment = deploy("echo")
     worker = start_worker()
@@ -62,6 +64,7 @@ def test_a_daemon_that_left_says_so_in_its_last_heartbeat(start_worker, deploy, 
     assert replica.phase == "pending"
 
 
+@pytest.mark.once
 def test_a_killed_daemon_leaves_no_engine_behind(start_worker, deploy, wait_ready):
     deployment = deploy("echo")
     worker = start_worker()
@@ -71,6 +74,7 @@ def test_a_killed_daemon_leaves_no_engine_behind(start_worker, deploy, wait_read
     wait_until(lambda: not [e for e in engines if e.is_running()], what="the engines see that the daemon died")
 
 
+@pytest.mark.once
 def test_a_killed_engine_is_started_again(start_worker, deploy, wait_ready):
     deployment = deploy("echo")
     worker = start_worker()
@@ -101,6 +105,7 @@ def test_a_revoked_worker_stops_and_says_why(start_worker):
     assert "revoked" in worker.log.read_text().splitlines()[-1]
 
 
+@pytest.mark.once
 def test_a_worker_without_a_token_says_what_it_needs(start_worker):
     worker = start_worker(token="")
     assert worker.process.wait(60) == 1

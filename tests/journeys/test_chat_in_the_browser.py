@@ -31,6 +31,10 @@ def slow_echo(start_worker, deploy, wait_ready):
 
 @pytest.fixture
 def signed_in(page: Page, slow_echo) -> Page:
+    return sign_in(page)
+
+
+def sign_in(page: Page) -> Page:
     get_user_model().objects.create_user("ada", password="correct horse")
     page.goto("/")
     page.get_by_label("Username").fill("ada")
@@ -93,6 +97,36 @@ def test_stop_keeps_what_there_is_and_the_conversation_goes_on(signed_in: Page, 
     assert complaints == []
 
 
+@pytest.fixture
+def one_place(start_worker, deploy, wait_ready):
+    """The same, for one request at a time."""
+    deployment = deploy("echo", source="delay=0.05", max_concurrency=1)
+    start_worker()
+    wait_ready(deployment)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "Waiting for its turn: place 1"), ("zh-hans", "排队等候：第 1 位")]
+)
+def test_who_waits_for_a_turn_sees_the_place_and_then_the_answer(
+    page: Page, web, one_place, complaints, language, said
+):
+    first = sign_in(page)
+    ask(first, "\n\n".join([STORY] * 10))
+    first.wait_for_url(re.compile("/chat/"))
+    wait_for_growth(first)
+    page.context.add_cookies([{"name": "django_language", "value": language, "url": web.url}])
+    second = open_page(page.context, complaints)
+    second.goto("/")
+    second.locator("#question").fill("Hello")
+    second.locator(".send-button[type=submit]").click()
+    expect(second.get_by_text(said)).to_be_visible()
+    first.get_by_role("button", name="Stop the answer").click()
+    expect(second.locator(DONE)).to_have_text(re.compile("Hello"))
+    expect(second.get_by_text(said)).to_have_count(0)
+    assert complaints == []
+
+
 def test_a_worker_lost_in_the_middle_is_told_and_what_had_come_stays(signed_in: Page, slow_echo):
     page = signed_in
     ask(page, STORY)
@@ -139,6 +173,7 @@ def test_a_tab_on_another_web_process_sees_the_answer_and_stops_it(signed_in: Pa
     assert complaints == []
 
 
+@pytest.mark.once
 def test_renaming_answering_again_and_deleting(signed_in: Page, complaints):
     page = signed_in
     ask(page, "Hello")
@@ -158,6 +193,7 @@ def test_renaming_answering_again_and_deleting(signed_in: Page, complaints):
     assert complaints == []
 
 
+@pytest.mark.once
 def test_theme_and_language_are_switched_and_kept(signed_in: Page, complaints):
     page = signed_in
     page.get_by_role("button", name="Account and settings").click()

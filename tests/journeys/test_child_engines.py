@@ -1,7 +1,8 @@
 """Servers of other people's behind the gateway, as engines: asked with the real client, hung up on, and killed.
 
-llama.cpp is tried where FLOTILLA_LLAMA_ENV names a virtual environment with llama-cpp-python[server] and gguf: building
-those takes some ten minutes. docs/engines.md says how.
+llama.cpp's own server comes as a wheel, in an environment of its own. llama-cpp-python's is tried where
+FLOTILLA_LLAMA_ENV names a virtual environment with llama-cpp-python[server]: building that takes some ten minutes.
+docs/engines.md says how.
 """
 
 import os
@@ -19,10 +20,14 @@ from gateway.models import UsageRecord
 from tests.journeys.waiting import wait_until
 from workers.demo_model import WEIGHTS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
-FAKE = Path(__file__).parent.parent / "workers" / "fake_openai_server.py"
+HERE = Path(__file__).parent
+FAKE = HERE.parent / "workers" / "fake_openai_server.py"
+# One process makes its environment for all.
+LLAMA_SERVER = pytest.param("llama-server", marks=pytest.mark.xdist_group("llama-server"))
 LLAMA_ENV = os.environ.get("FLOTILLA_LLAMA_ENV", "")
+LLAMA_CPP = ("xllamacpp==2026.10.11549", "gguf==0.19.0")
 QUESTION = [{"role": "user", "content": "What is the capital of Japan?"}]
 LONG = [{"role": "user", "content": "one two three four five six seven eight nine ten " * 40}]
 
@@ -35,16 +40,28 @@ def client(web):
 
 
 @pytest.fixture(scope="session")
-def gguf_file(tmp_path_factory):
+def llama_env(tmp_path_factory) -> Path:
+    """Of llama.cpp: `bin/llama-server` and what writes its files."""
+    env = tmp_path_factory.mktemp("llama") / "env"
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, env], check=True)
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", env / "bin" / "python", *LLAMA_CPP], check=True)
+    program = env / "bin" / "llama-server"
+    program.write_text(f"#!{env}/bin/python\n" + (HERE / "llama_server.py").read_text())
+    program.chmod(0o755)
+    return env
+
+
+@pytest.fixture(scope="session")
+def gguf_file(tmp_path_factory, llama_env) -> Path:
     """The demo model, as llama.cpp reads it."""
     target = tmp_path_factory.mktemp("gguf") / "demo.gguf"
-    script = Path(__file__).parent / "demo_gguf.py"
-    subprocess.run([f"{LLAMA_ENV}/bin/python", script, WEIGHTS, target], check=True)
+    subprocess.run([llama_env / "bin" / "python", HERE / "demo_gguf.py", WEIGHTS, target], check=True)
     return target
 
 
-@pytest.fixture(params=["command", *(["llama.cpp"] if LLAMA_ENV else [])])
-def child(request, deploy, start_worker, wait_ready, client):
+@pytest.fixture(params=["command", LLAMA_SERVER, *(["llama-cpp-python"] if LLAMA_ENV else [])])
+def child(request, deploy, start_worker, wait_ready, client, monkeypatch):
     """A child server that is ready: its worker."""
     if request.param == "command":
         command = f"{sys.executable} {FAKE} --port {{port}} --model whatever --delay 0.02"
@@ -53,8 +70,11 @@ def child(request, deploy, start_worker, wait_ready, client):
         worker = start_worker("worker-1", "--allow-code", "yes")
     else:
         source = str(request.getfixturevalue("gguf_file"))
+        if request.param == "llama-server":
+            programs = request.getfixturevalue("llama_env") / "bin"
+            monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         deployment = deploy("child", engine="llama.cpp", source=source, engine_options={"ctx_size": 1024})
-        worker = start_worker("worker-1", "--engine-envs", LLAMA_ENV)
+        worker = start_worker("worker-1", *(["--engine-envs", LLAMA_ENV] if LLAMA_ENV else []))
     wait_ready(deployment)
     wait_until(lambda: answers(client), what="the gateway knows it", log=worker.log)
     return worker

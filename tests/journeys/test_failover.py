@@ -14,7 +14,7 @@ from gateway.models import CountSource, UsageRecord, UsageState
 from tests.journeys.waiting import PATIENCE_S, wait_until
 from tests.workers.engines.tiny_models import save_slow_model
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 ASK = {"model": "m", "stream": True, "stream_options": {"include_usage": True}, "temperature": 0}
 LONG = [{"role": "user", "content": " ".join(f"word{number}" for number in range(60))}]
@@ -103,15 +103,20 @@ def the_last_record() -> UsageRecord:
 def test_with_a_real_model_the_text_is_that_of_an_undisturbed_run(client, two_workers, tmp_path, kill, sampling):
     source = str(save_slow_model(tmp_path / "model"))
     daemons = two_workers(engine="transformers", source=source, device="cpu")
-    asked = {"messages": LONG, "max_tokens": 300, **sampling}
+    asked = {"messages": LONG, "max_tokens": 100, **sampling}
     undisturbed = read(client, **asked)
-    assert undisturbed[-1].usage.completion_tokens > 100
+    assert undisturbed[-1].usage.completion_tokens > 50
 
     chunks = read(client, daemons, kill=kill, **asked)
 
     assert text_of(chunks) == text_of(undisturbed)
-    assert chunks[-1].usage == undisturbed[-1].usage
+    assert counts(chunks[-1].usage) == counts(undisturbed[-1].usage)
     assert len({chunk.id for chunk in chunks}) == 1
+
+
+def counts(usage):
+    """What an engine had in its cache may differ from one to the other; what was used may not."""
+    return usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
 
 
 @pytest.mark.parametrize("kill", [kill_daemon, kill_engine])

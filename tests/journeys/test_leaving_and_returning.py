@@ -9,9 +9,10 @@ import pytest
 import requests
 
 from fleet.models import Worker
+from tests.journeys.load import failures, steady_load
 from tests.journeys.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 TWENTY_WORDS = " ".join(f"word{number}" for number in range(20))
 
@@ -74,6 +75,23 @@ def test_a_worker_that_is_told_to_stop_says_so_at_once(replica):
     assert stream.is_alive()
     stream.join()
     replica.process.process.wait(60)
+
+
+@pytest.fixture
+def _patience(monkeypatch):
+    """Of the web process, for a worker that is started again on a busy machine."""
+    monkeypatch.setenv("RETURN_WITHIN_S", "60")
+
+
+@pytest.mark.usefixtures("_patience")
+def test_while_the_only_worker_is_started_again_requests_wait(web, start_worker, join_token, deploy, wait_ready, key):
+    worker = start_worker()
+    wait_ready(deploy("echo", source="delay=0.02"))
+    with steady_load(web, key) as callers:
+        assert worker.terminate() == 0
+        worker.start(web.url, join_token)
+        assert all(caller.is_answered_again() for caller in callers)
+    assert failures(callers) == []
 
 
 def test_a_second_signal_ends_it_at_once(replica):

@@ -4,6 +4,7 @@ import pytest
 
 from fleet.models import Deployment, Replica, Rollout, RolloutPhase, Strategy, Worker
 from fleet.reconciler import reconcile
+from gateway.models import UsageRecord
 from tests.journeys.load import failures, steady_load
 from tests.journeys.waiting import wait_until
 
@@ -67,6 +68,7 @@ def test_the_only_replica_is_replaced_beside_itself_without_a_lost_request(runni
     assert failures(callers) == []
 
 
+@pytest.mark.once
 def test_in_place_one_replica_goes_at_a_time_while_the_other_answers(running, web, key):
     deployment = running(2, strategy=Strategy.SWAP)
     with steady_load(web, key) as callers:
@@ -75,6 +77,17 @@ def test_in_place_one_replica_goes_at_a_time_while_the_other_answers(running, we
     assert failures(callers) == []
 
 
+def test_in_place_requests_wait_while_the_only_replica_is_replaced(running, web, key):
+    deployment = running(1, strategy=Strategy.SWAP)
+    with steady_load(web, key) as callers:
+        change(deployment, source="delay=0.01,load_time=2")
+        wait_for_rollout(deployment, 2, RolloutPhase.IN_FORCE, web.log)
+        assert all(caller.is_answered_again() for caller in callers)
+    assert failures(callers) == []
+    assert UsageRecord.objects.filter(queue_ms__gt=2000).count() >= len(callers)
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("broken", "words"),
     [("fail_load=1", "told to fail at loading"), ("fail_after=0", "canary")],
@@ -90,13 +103,12 @@ def test_a_version_that_never_becomes_ready_costs_no_request(running, web, key, 
     assert words in rollout.detail
 
 
-def test_a_version_that_fails_under_traffic_is_rolled_back_by_itself(running, web, key):
+def test_a_version_that_fails_under_traffic_is_rolled_back_without_a_lost_request(running, web, key):
     deployment = running(1)
     with steady_load(web, key) as callers:
         change(deployment, source="delay=0.02,fail_from=6")
         rollout = wait_for_rollout(deployment, 2, RolloutPhase.ROLLED_BACK, web.log)
-        num_failed = len(failures(callers))
         wait_until(lambda: sources(deployment) == ["delay=0.02"], what="the new one is unloaded", log=web.log)
         assert all(caller.is_answered_again() for caller in callers)
+    assert failures(callers) == []
     assert rollout.cause == "errors"
-    assert num_failed

@@ -9,7 +9,7 @@ from gateway.issuing import issue_key
 from tests.certificates import make_certificate
 from tests.journeys.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def test_requests_reach_a_worker_over_tls_with_its_own_certificate(web, start_worker, deploy, wait_ready, tmp_path):

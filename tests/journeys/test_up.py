@@ -42,11 +42,14 @@ class Installation:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
         self.output = folder / "output.txt"
+        self.start()
+
+    def start(self) -> None:
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--port", str(port)],
+                [sys.executable, "manage.py", "up", "--port", str(self.port)],
                 cwd=ROOT,
-                env={**embedded_environment(), "VAR_DIR": str(folder)},
+                env={**embedded_environment(), "VAR_DIR": str(self.folder)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -97,11 +100,19 @@ def installation(folder: Path, port: int | None = None):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    """A first start."""
+def the_installation(tmp_path_factory):
     with installation(tmp_path_factory.mktemp("var")) as first:
         first.wait_until_ready()
         yield first
+
+
+@pytest.fixture
+def running(the_installation):
+    """Ready, also after a test that ended it."""
+    if the_installation.process.poll() is not None:
+        the_installation.start()
+    the_installation.wait_until_ready()
+    return the_installation
 
 
 @pytest.fixture
@@ -145,7 +156,7 @@ def test_the_administrator_can_sign_in_with_what_was_printed(running):
             page.url,
             data={
                 "csrfmiddlewaretoken": token,
-                "username": credentials["admin_username"],
+                "login": credentials["admin_username"],
                 "password": credentials["admin_password"],
                 "next": "/admin/",
             },
@@ -165,24 +176,20 @@ def test_a_second_up_on_the_same_folder_says_so_in_one_line(running):
     assert "already running" in second.stderr
 
 
-def test_ctrl_c_ends_everything_and_a_second_start_knows_its_credentials(tmp_path):
-    with installation(tmp_path) as first:
-        first.wait_until_ready()
-        credentials = first.credentials()
-        assert first.stop() == 0
-        assert first.processes() == []
-    with installation(tmp_path, first.port) as second:
-        second.wait_until_ready()
-        assert second.credentials() == credentials
+def test_ctrl_c_ends_everything_and_a_second_start_knows_its_credentials(running):
+    credentials = running.credentials()
+    assert running.stop() == 0
+    assert running.processes() == []
+    running.start()
+    running.wait_until_ready()
+    assert running.credentials() == credentials
 
 
-def test_when_a_part_dies_the_others_stop_and_the_reason_is_printed(tmp_path):
-    with installation(tmp_path) as running:
-        running.wait_until_ready()
-        running.part("uvicorn").kill()
-        assert running.process.wait(ENDS_WITHIN_S) != 0
-        assert "web ended" in running.says()
-        assert running.processes() == []
+def test_when_a_part_dies_the_others_stop_and_the_reason_is_printed(running):
+    running.part("uvicorn").kill()
+    assert running.process.wait(ENDS_WITHIN_S) != 0
+    assert "web ended" in running.says()
+    assert running.processes() == []
 
 
 def test_a_taken_port_is_one_clear_line(tmp_path):

@@ -12,7 +12,7 @@ from fleet.installation import join_command
 from fleet.models import Worker
 from tests.journeys.waiting import PATIENCE_S, wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

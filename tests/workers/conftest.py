@@ -10,6 +10,7 @@ from aiohttp import web
 
 from protocol.control import DesiredReplica, ReplicaPhase
 from workers.engine_process import EngineProcess
+from workers.liveness import PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from workers.programs import Programs
 from workers.server import WorkerServer
 
@@ -68,6 +69,13 @@ async def daemon(folder: Path, source: str = "", **spec: Any) -> AsyncIterator[D
             yield Daemon(engine, http, f"http://127.0.0.1:{runner.addresses[0][1]}")
         finally:
             await runner.cleanup()
+
+
+@pytest.fixture
+def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hang is noticed ten times as soon as elsewhere."""
+    monkeypatch.setattr("workers.engine_process.PROBE_INTERVAL_S", PROBE_INTERVAL_S / 10)
+    monkeypatch.setattr("workers.engine_connection._TIMEOUT", aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S / 10))
 
 
 @pytest.fixture

@@ -78,6 +78,13 @@ async def chat(request: web.Request) -> web.StreamResponse:
         num_running -= 1
 
 
+async def transcribe(request: web.Request) -> web.Response:
+    form = await request.post()
+    if form["model"] != given.model:
+        return web.json_response({"error": {"message": "no such model", "type": "NotFoundError"}}, status=404)
+    return web.json_response({"text": form["file"].file.read().decode()})
+
+
 async def whole(words: list[str]) -> web.Response:
     await asyncio.sleep(given.delay * len(words))
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": " ".join(words)}}
@@ -113,6 +120,6 @@ print("Loading safetensors checkpoint shards:  50% Completed | 1/2", end="\r", f
 app = web.Application(middlewares=[guard])
 app.add_routes([
     web.get("/health", health), web.get("/v1/models", models), web.get("/metrics", metrics),
-    web.post("/v1/chat/completions", chat),
+    web.post("/v1/chat/completions", chat), web.post("/v1/audio/transcriptions", transcribe),
 ])  # fmt: skip
 web.run_app(app, host="127.0.0.1", port=given.port, handler_cancellation=True, print=None)

@@ -47,6 +47,8 @@ def saying(body: Any, status: int = 200) -> Callable[[web.Request], Any]:
         ("chat", CHAT),
         ("completions", {"choices": [{"finish_reason": "length", "text": ""}]}),
         ("embeddings", {"data": [{"embedding": [0.5, -0.5]}]}),
+        ("rerank", {"results": [{"index": 0, "relevance_score": 0.5}]}),
+        ("transcription", {"text": ""}),
     ],
 )
 async def test_an_answer_in_openais_form_is_enough(tmp_path, capability, body):
@@ -63,6 +65,9 @@ async def test_an_answer_in_openais_form_is_enough(tmp_path, capability, body):
         ("embeddings", {"data": [{"embedding": [0.0, 0.0]}]}),
         ("embeddings", {"data": [{"embedding": [None]}]}),
         ("embeddings", {"data": []}),
+        ("rerank", {"results": []}),
+        ("transcription", {}),
+        ("rerank", {"results": [{"index": 0, "relevance_score": None}]}),
     ],
 )
 async def test_garbage_is_no_answer(tmp_path, capability, body):

@@ -29,11 +29,15 @@ def test_vllm():
         "--tool-call-parser=hermes", "--enforce-eager", "--no-enable-prefix-caching",
     ]  # fmt: skip
     assert given.environment == {"VLLM_API_KEY": "key", "CUDA_VISIBLE_DEVICES": "1"}
-    assert (given.capabilities, given.context_length) == (["chat", "completions", "tools"], 8192)
+    assert (given.capabilities, given.context_length) == (
+        ["chat", "completions", "tools", "tool_choice", "sampling", "logprobs", "choices", "echo",
+         "structured_output", "grammar", "tokenize"],
+        8192,
+    )  # fmt: skip
 
 
 def test_vllm_that_pools_makes_embeddings():
-    assert launch("vllm", options={"runner": "pooling"}).capabilities == ["embeddings"]
+    assert launch("vllm", options={"runner": "pooling"}).capabilities == ["embeddings", "dimensions", "tokenize"]
 
 
 def test_sglang():
@@ -43,7 +47,9 @@ def test_sglang():
         "--api-key=key", "--dtype=auto", "--max-running-requests=16", "--enable-metrics", "--quantization=awq",
         "--tp-size=2",
     ]  # fmt: skip
-    assert given.capabilities == ["chat", "completions"]
+    assert given.capabilities == [
+        "chat", "completions", "sampling", "logprobs", "choices", "echo", "structured_output"
+    ]  # fmt: skip
 
 
 def test_lightllm():
@@ -62,7 +68,7 @@ def test_llama_cpp_s_own_server():
         "--parallel", "16", "--ctx-size", "8192", "--flash-attn", "on", "--metrics", "--jinja",
     ]  # fmt: skip
     assert given.environment == {"LLAMA_API_KEY": "key", "CUDA_VISIBLE_DEVICES": ""}
-    assert (given.capabilities, given.context_length) == (["chat", "completions", "tools"], 512)
+    assert (given.capabilities, given.context_length) == (["chat", "completions", "tools", "structured_output"], 512)
 
 
 def test_llama_cpp_s_own_server_loads_from_a_hub_what_is_no_file():

@@ -1,6 +1,9 @@
 """An engine lives in a process of its own: watched, restarted, and never left behind."""
 
+import asyncio
+
 import psutil
+import pytest
 
 from protocol.control import ReplicaPhase
 from tests.workers.conftest import wait_for
@@ -39,6 +42,21 @@ async def test_an_engine_tells_what_memory_it_holds(start_engine):
         assert engine.status().memory_bytes > 2**20
 
 
+async def test_its_load_may_be_asked_for_while_it_is_ended_and_after(start_engine):
+    async with start_engine() as engine:
+        await until(engine, ReplicaPhase.READY)
+        asking = asyncio.create_task(ask_without_pause(engine))
+    await engine.refresh_stats()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def ask_without_pause(engine) -> None:
+    while True:
+        await engine.refresh_stats()
+
+
 async def test_no_process_is_left_behind(start_engine):
     async with start_engine() as engine:
         await until(engine, ReplicaPhase.READY)
@@ -47,7 +65,7 @@ async def test_no_process_is_left_behind(start_engine):
     assert not [process for process in processes if process.is_running()]
 
 
-async def test_an_engine_that_hangs_is_ready_no_more_until_it_answers(start_engine):
+async def test_an_engine_that_hangs_is_ready_no_more_until_it_answers(quick_probes, start_engine):
     async with start_engine() as engine:
         await until(engine, ReplicaPhase.READY)
         (process,) = psutil.Process().children()
@@ -59,7 +77,7 @@ async def test_an_engine_that_hangs_is_ready_no_more_until_it_answers(start_engi
         assert (engine.status().error, engine.status().num_restarts) == ("", 0)
 
 
-async def test_an_engine_that_hangs_for_good_is_killed_and_started_again(start_engine):
+async def test_an_engine_that_hangs_for_good_is_killed_and_started_again(quick_probes, start_engine):
     async with start_engine() as engine:
         await until(engine, ReplicaPhase.READY)
         (process,) = psutil.Process().children()

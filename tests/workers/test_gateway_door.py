@@ -9,7 +9,7 @@ import pytest
 
 from protocol.control import ReplicaPhase
 from tests.workers.conftest import SECRET, wait_for
-from workers.server import MAX_BODY_BYTES
+from workers.relay import MAX_BODY_BYTES
 
 LONG = "one two three four five six seven eight nine ten"
 

@@ -52,7 +52,7 @@ async def run(status: StatusLines) -> int:
         except (LoadError, MalformedMessage) as error:
             status.failed(str(error))
             return 1
-        log = asyncio.create_task(_pass_on_log(output, status), name="log")
+        log = asyncio.create_task(_pass_on_log(output, status, ground.api_key), name="log")
         telling = asyncio.create_task(_tell_when_ready(spec, launch, ground, status), name="readiness")
         code = await _until_the_end(process, end)
         telling.cancel()
@@ -119,14 +119,15 @@ async def _tell_when_ready(spec: EngineSpec, launch: Launch, ground: Ground, sta
         status.failed(f"It was not ready after {_LOADING_TIMEOUT_S / 60:g} minutes.")
 
 
-async def _pass_on_log(output: asyncio.StreamReader, status: StatusLines) -> None:
-    """Line by line; progress bars end theirs with a carriage return."""
-    rest = b""
+async def _pass_on_log(output: asyncio.StreamReader, status: StatusLines, api_key: str) -> None:
+    """Line by line; progress bars end theirs with a carriage return. Servers like to log how they were started, which
+    `api_key` is a part of."""
+    rest, secret = b"", api_key.encode()
     while chunk := await output.read(_LONGEST_LINE):
         *lines, rest = re.split(rb"[\r\n]+", rest[:_LONGEST_LINE] + chunk)
         for line in filter(None, lines):
-            _pass_on(line, status)
-    _pass_on(rest, status)
+            _pass_on(line.replace(secret, b"[redacted]"), status)
+    _pass_on(rest.replace(secret, b"[redacted]"), status)
 
 
 def _pass_on(line: bytes, status: StatusLines) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocol.parameters import CHOICES, ECHO, LOGPROBS, SAMPLING, STRUCTURED, TOOL_CHOICE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
@@ -20,6 +22,8 @@ class Launch:
     arguments: list[str]
     """The program first; no shell."""
     capabilities: list[str]
+    shows_images: bool = False
+    """Whether it does, to a model that sees."""
     environment: dict[str, str] = field(default_factory=dict)
     health_path: str = "/health"
     """Answered with 200 when it is ready, and at any time later with something while it lives."""
@@ -54,4 +58,5 @@ def visible_devices(device: str) -> dict[str, str]:
 
 def generation(options: Mapping[str, Any]) -> list[str]:
     """What an engine can do that generates text; tools, if it was told how the model words its calls."""
-    return ["chat", "completions", *(["tools"] if options.get("tool_call_parser") else [])]
+    tools = ["tools", TOOL_CHOICE] if options.get("tool_call_parser") else []
+    return ["chat", "completions", *tools, SAMPLING, LOGPROBS, CHOICES, ECHO, STRUCTURED]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from protocol.parameters import STRUCTURED
 from workers.children.launch import Ground, Launch, visible_devices
 from workers.engines.base import EngineSpec
 from workers.errors import LoadError
@@ -36,14 +37,15 @@ def _of_llama_server(spec: EngineSpec, ground: Ground) -> Launch:
     return Launch(
         arguments=[*spec.program, *_pairs(own | options, separator="-"), *switches],
         environment={"LLAMA_API_KEY": ground.api_key, **visible_devices(spec.device)},
-        capabilities=["embeddings"] if is_embedding else ["chat", "completions", "tools"],
+        capabilities=["embeddings"] if is_embedding else ["chat", "completions", "tools", STRUCTURED],
+        shows_images=not is_embedding,
         context_length=spec.options.get("ctx_size", 0),
     )
 
 
 def _of_python(spec: EngineSpec, ground: Ground) -> Launch:
-    if "chat_template" in spec.options:
-        raise LoadError("chat_template needs llama.cpp's own llama-server on this worker; here is llama-cpp-python.")
+    if lacking := sorted({"chat_template", "mmproj"} & set(spec.options)):
+        raise LoadError(f"{lacking[0]} needs llama.cpp's own llama-server on this worker; here is llama-cpp-python.")
     own = {
         "model": spec.source,
         "model_alias": spec.model,

@@ -9,6 +9,8 @@ import aiohttp
 import msgspec
 
 from protocol.control import ModelInfo
+from protocol.parameters import VISION
+from workers.children.eyes import has_eyes
 from workers.children.launch import Ground, Launch
 from workers.engine_program import ChildAddress
 from workers.engines.base import EngineSpec
@@ -32,10 +34,15 @@ class _Models(msgspec.Struct):
     data: list[_Model]
 
 
+class _Modalities(msgspec.Struct):
+    vision: bool = False
+
+
 class _Properties(msgspec.Struct):
     """As llama-server tells them: what one request may have."""
 
-    default_generation_settings: _Meta
+    default_generation_settings: _Meta = msgspec.field(default_factory=_Meta)
+    modalities: _Modalities = msgspec.field(default_factory=_Modalities)
 
 
 async def ready_child(spec: EngineSpec, launch: Launch, ground: Ground) -> tuple[ModelInfo, ChildAddress]:
@@ -45,8 +52,10 @@ async def ready_child(spec: EngineSpec, launch: Launch, ground: Ground) -> tuple
         while not await _is_ready(client, launch.health_path):  # noqa: ASYNC110 - servers set no events
             await asyncio.sleep(_POLL_INTERVAL_S)
         models = await _models(client)
-        length = launch.context_length or _own_length(models) or await _properties_length(client)
-    info = ModelInfo(context_length=length, capabilities=launch.capabilities)
+        properties = await _told(client, "/props", _Properties) or _Properties()
+    length = launch.context_length or _own_length(models) or max(0, properties.default_generation_settings.n_ctx)
+    sees = launch.shows_images and (properties.modalities.vision or has_eyes(spec))
+    info = ModelInfo(context_length=length, capabilities=[*launch.capabilities, *([VISION] if sees else [])])
     name = launch.model or _name(models, spec.model)
     return info, ChildAddress(url=url, api_key=ground.api_key, model=name, health_path=launch.health_path)
 
@@ -77,11 +86,6 @@ async def _status(client: aiohttp.ClientSession, path: str) -> int | None:
 async def _models(client: aiohttp.ClientSession) -> list[_Model]:
     told = await _told(client, "/v1/models", _Models)
     return told.data if told else []
-
-
-async def _properties_length(client: aiohttp.ClientSession) -> int:
-    told = await _told(client, "/props", _Properties)
-    return max(0, told.default_generation_settings.n_ctx) if told else 0
 
 
 async def _told(client: aiohttp.ClientSession, path: str, kind: Any) -> Any:

@@ -21,5 +21,6 @@ def launch(spec: EngineSpec, ground: Ground) -> Launch:
         arguments=[*spec.program, *flags(own), *flags(spec.options)],
         environment=visible_devices(spec.device),
         capabilities=["embeddings"] if spec.options.get("is_embedding") else generation(spec.options),
+        shows_images=not spec.options.get("is_embedding"),
         context_length=spec.options.get("context_length", 0),
     )

@@ -1,5 +1,6 @@
 """vLLM: `python -m vllm.entrypoints.openai.api_server`."""
 
+from protocol.parameters import DIMENSIONS, GRAMMAR
 from workers.children.launch import Ground, Launch, flags, generation, visible_devices
 from workers.engines.base import EngineSpec
 
@@ -21,6 +22,13 @@ def launch(spec: EngineSpec, ground: Ground) -> Launch:
         arguments=[*spec.program, *flags(own), *flags(spec.options, negation="no-")],
         # By environment, since everybody on the machine can read a command line.
         environment={"VLLM_API_KEY": ground.api_key, **visible_devices(spec.device)},
-        capabilities=["embeddings"] if spec.options.get("runner") == "pooling" else generation(spec.options),
+        capabilities=[*_capabilities(spec), "tokenize"],
+        shows_images=spec.options.get("runner") != "pooling",
         context_length=spec.options.get("max_model_len", 0),
     )
+
+
+def _capabilities(spec: EngineSpec) -> list[str]:
+    if spec.options.get("runner") == "pooling":
+        return ["embeddings", DIMENSIONS]
+    return [*generation(spec.options), GRAMMAR]

@@ -15,7 +15,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from workers.demo_model.batches import Encoded, encode, pad
 from workers.demo_model.corpus.chats import Chat, exams
-from workers.demo_model.corpus.held_out import normalised
+from workers.demo_model.corpus.held_out import normalised, reason_held_out
 from workers.demo_model.corpus.turns import Turn
 
 EXAM_SEED = 2_026
@@ -38,6 +38,8 @@ SKILLS = (
     "refusals",
 )
 BATCH_SIZE = 32
+# Words that people type before any question, and with which some wordings begin anyway.
+OPENINGS = ("so ", "and ", "now ", "那", "告诉我", "请问", "我想知道")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def _distinct(chats: Iterator[Chat]) -> Iterator[Question]:
         if (asked := _asked(chat)) not in seen:
             seen.add(asked)
             turn, reason = chat.held_out()[0]
-            if not any(_may_stand_in_a_lesson(*held_out) for held_out in chat.held_out()):
+            if not any(map(_may_stand_in_a_lesson, chat.turns, asked)):
                 yield Question(chat, turn.skill, reason, turn.language)
 
 
@@ -89,9 +91,9 @@ def _asked(chat: Chat) -> tuple[str, ...]:
     return tuple(normalised(message["content"]) for message in chat.messages if message["role"] == "user")
 
 
-def _may_stand_in_a_lesson(turn: Turn, reason: str) -> bool:
-    """Such a text with and without 那 is two texts, but 那 is also what people type before any question."""
-    return reason == "text" and turn.pattern.startswith("[那|]")
+def _may_stand_in_a_lesson(turn: Turn, typed: str) -> bool:
+    """What is held out only without such a first word, or only with it, is typed as the other by chance."""
+    return reason_held_out(turn) not in ("", "word") and typed.startswith(OPENINGS)
 
 
 @torch.inference_mode()

@@ -5,8 +5,8 @@ that depend on nothing but the text. It is instant and takes no memory.
 
 **Tokens.** A token is a run of printable ASCII, or one other character, with the whitespace before it; trailing
 whitespace is a token too. `"Hello,  world 你好"` has four: `Hello,` `  world` ` 你` `好`. Every token is one delta, so
-counts can be checked by eye. A prompt given as ids reads as the numbers themselves. The id of an answer's token is its
-place in the answer.
+counts can be checked by eye. A prompt given as ids reads as the numbers themselves. The id of a token is its
+place in the prompt, or in the answer.
 
 **Options** stand in the spec's source as `name=value`, separated by commas:
 
@@ -23,12 +23,13 @@ import asyncio
 import hashlib
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 
 from protocol.control import ModelInfo
 from workers.engines.base import (
     Embeddings,
+    Engine,
     EngineSpec,
     EngineStats,
     Finished,
@@ -42,7 +43,7 @@ from workers.engines.limits import check_input_length, check_room, completion_bu
 from workers.engines.stop_strings import StopStrings
 from workers.errors import BadRequest, EngineError, EngineFailed, LoadError, RequestCancelled
 
-CAPABILITIES = ["chat", "completions", "embeddings", "continuation", "resume"]
+CAPABILITIES = ["chat", "completions", "embeddings", "tokenize", "continuation", "resume"]
 VOCABULARY_SIZE = 100_000
 EMBEDDING_SIZE = 64
 _SECONDS = ("delay", "load_time")
@@ -82,7 +83,7 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-class EchoEngine:
+class EchoEngine(Engine):
     """See the module's docstring."""
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -108,7 +109,13 @@ class EchoEngine:
         self._open.add(generation)
         return generation
 
-    async def embed(self, inputs: list[str] | list[list[int]]) -> Embeddings:
+    async def use_adapters(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """It says the same with any of them; those from a source “missing” are not there."""
+        return {name: "There is no such folder." if source == "missing" else "" for name, source in wanted.items()}
+
+    async def embed(
+        self, inputs: list[str] | list[list[int]], dimensions: int | None = None, *, model: str = ""
+    ) -> Embeddings:
         prompts = [tokenize(item) if isinstance(item, str) else _spell(item, param="input") for item in inputs]
         for position, prompt in enumerate(prompts):
             check_input_length(len(prompt), position, self.options.context)
@@ -116,6 +123,9 @@ class EchoEngine:
             vectors=[_unit_vector("".join(prompt)) for prompt in prompts],
             usage=Usage(prompt_tokens=sum(map(len, prompts))),
         )
+
+    async def tokenize(self, request: Generate) -> list[int]:
+        return list(range(len(_prompt_and_answer(request)[0])))
 
     def stats(self) -> EngineStats:
         num_running = sum(generation.is_running for generation in self._open)

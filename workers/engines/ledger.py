@@ -51,4 +51,6 @@ def total_usage(generations: Sequence[Generation]) -> Usage:
     return Usage(
         prompt_tokens=sum(generation.usage.prompt_tokens for generation in generations),
         completion_tokens=sum(generation.usage.completion_tokens for generation in generations),
+        cached_tokens=sum(generation.usage.cached_tokens for generation in generations),
+        reasoning_tokens=sum(generation.usage.reasoning_tokens for generation in generations),
     )

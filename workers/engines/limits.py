@@ -36,6 +36,16 @@ def check_input_length(num_tokens: int, position: int, context_length: int) -> N
         )
 
 
+def check_length(num_tokens: int, context_length: int, *, param: str) -> None:
+    """Whether what is read together fits. Raises ContextLengthExceeded."""
+    if num_tokens > context_length:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {context_length} tokens. However, '{param}' resulted in "
+            f"{num_tokens} tokens, with all that is read with it. Please reduce its length.",
+            param=param,
+        )
+
+
 def max_open_requests(max_concurrency: int) -> int:
     """Requests that may run or wait at the same time."""
     return max_concurrency + max(_WAITING_PER_SLOT * max_concurrency, _MIN_WAITING)

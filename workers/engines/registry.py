@@ -14,9 +14,9 @@ def _echo(spec: EngineSpec) -> Engine:
 
 def _transformers(spec: EngineSpec) -> Engine:
     # Imported only here: torch takes seconds and hundreds of megabytes, which the echo must not pay.
-    from workers.engines.transformers.engine import TransformersEngine
+    from workers.engines.transformers.choice import engine_for
 
-    return TransformersEngine(spec)
+    return engine_for(spec)
 
 
 ENGINES: dict[str, Callable[[EngineSpec], Engine]] = {"echo": _echo, "transformers": _transformers}

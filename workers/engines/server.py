@@ -1,7 +1,10 @@
 """OpenAI's HTTP API over any engine, for the worker daemon alone: it listens on a Unix socket and checks no key.
 
-    POST /v1/chat/completions · /v1/completions · /v1/embeddings      GET /v1/models
+    POST /v1/chat/completions · /v1/completions · /v1/embeddings · /v1/moderations · /v1/rerank
+         /v1/audio/transcriptions · /v1/tokenize
+    GET  /v1/models
     POST /v1/requests/{request_id}/cancel    stop it; says exactly what it used until then, or 404
+    PUT  /adapters                           name → source, all of them; for each what is wrong, or ""
     GET  /stats                              {"num_running": .., "num_waiting": ..}
     GET  /health                             200 once the model is loaded
 
@@ -11,23 +14,37 @@ with handler_cancellation=True), which closes the generations.
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from protocol.control import ModelInfo
+from protocol.parameters import needed
 from workers.engines.base import Engine, EngineSpec, Finished, Generation, TextDelta, ToolCall
+from workers.engines.figures import Totals
 from workers.engines.interleaving import interleave
 from workers.engines.ledger import Ledger, total_usage
+from workers.engines.metering import MeteredGeneration
 from workers.engines.openai.call import Choice, GenerationCall, usage_body
 from workers.engines.openai.chat import read_chat
 from workers.engines.openai.completions import read_completion
 from workers.engines.openai.embeddings import embedding_reply, read_embedding
 from workers.engines.openai.errors import error_body
+from workers.engines.openai.form import MEDIA_TYPE, read_form
+from workers.engines.openai.moderations import moderation_reply, read_moderation
 from workers.engines.openai.parameters import shorten
+from workers.engines.openai.rerank import read_rerank, rerank_reply
+from workers.engines.openai.tokenize import read_tokenize, tokenize_reply
+from workers.engines.openai.transcriptions import (
+    read_transcription,
+    read_transcription_form,
+    transcription_reply,
+)
 from workers.errors import BadRequest, EngineError, EngineFailed, Overloaded
 
 logger = logging.getLogger(__name__)
@@ -44,6 +61,7 @@ class EngineServer:
     def __init__(self, engine: Engine, spec: EngineSpec, info: ModelInfo) -> None:
         self._engine, self._spec, self._info = engine, spec, info
         self._ledger = Ledger()
+        self._totals = Totals()
 
     def make_app(self) -> web.Application:
         """The application; serve it with a runner that has handler_cancellation=True."""
@@ -52,8 +70,13 @@ class EngineServer:
             web.post("/v1/chat/completions", self.chat_completions),
             web.post("/v1/completions", self.completions),
             web.post("/v1/embeddings", self.embeddings),
+            web.post("/v1/moderations", self.moderations),
+            web.post("/v1/rerank", self.rerank),
+            web.post("/v1/audio/transcriptions", self.transcriptions),
+            web.post("/v1/tokenize", self.tokenize),
             web.get("/v1/models", self.models),
             web.post("/v1/requests/{request_id}/cancel", self.cancel),
+            web.put("/adapters", self.adapters),
             web.get("/stats", self.stats),
             web.get("/health", self.health),
         ])  # fmt: skip
@@ -70,7 +93,38 @@ class EngineServer:
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         parameters = read_embedding(await request.read())
         self._require("embeddings")
-        return _json(embedding_reply(parameters, await self._engine.embed(parameters.inputs())))
+        self._check_needs(needed(msgspec.structs.asdict(parameters)))
+        found = await self._engine.embed(parameters.inputs(), parameters.dimensions, model=parameters.model)
+        return _json(embedding_reply(parameters, found))
+
+    async def moderations(self, request: web.Request) -> web.StreamResponse:
+        request_id = _request_id(request)
+        parameters = read_moderation(await request.read())
+        self._require("moderation")
+        return _json(moderation_reply(parameters, await self._engine.classify(parameters.inputs()), request_id))
+
+    async def rerank(self, request: web.Request) -> web.StreamResponse:
+        request_id = _request_id(request)
+        parameters = read_rerank(await request.read())
+        self._require("rerank")
+        ranking = await self._engine.rerank(parameters.query, parameters.documents)
+        return _json(rerank_reply(parameters, ranking, request_id))
+
+    async def transcriptions(self, request: web.Request) -> web.StreamResponse:
+        if request.content_type == MEDIA_TYPE:
+            parameters = read_transcription_form(await read_form(request, max_bytes=MAX_BODY_BYTES))
+        else:
+            parameters = read_transcription(await request.read())
+        self._require("transcription")
+        reply = transcription_reply(parameters, await self._engine.transcribe(parameters.wanted()))
+        return web.Response(text=reply) if isinstance(reply, str) else _json(reply)
+
+    async def tokenize(self, request: web.Request) -> web.StreamResponse:
+        request_id = _request_id(request)
+        generate, needs = read_tokenize(await request.read(), request_id)
+        self._check_needs(needs)
+        tokens = await self._engine.tokenize(generate)
+        return _json(tokenize_reply(tokens, self._info))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         model = {"id": self._spec.source or self._spec.engine, "object": "model", "created": 0, "owned_by": "flotilla"}
@@ -82,14 +136,20 @@ class EngineServer:
             raise web.HTTPNotFound
         return _json({"usage": usage_body(usage)})
 
+    async def adapters(self, request: web.Request) -> web.StreamResponse:
+        """To be used from now on, name → source; for each why it cannot be, or ""."""
+        wanted = msgspec.json.decode(await request.read(), type=dict[str, str])
+        return _json(await self._engine.use_adapters(wanted))
+
     async def stats(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._engine.stats())
+        return _json(replace(self._engine.stats(), totals=self._totals))
 
     async def health(self, request: web.Request) -> web.StreamResponse:
         return _json({"status": "ok"})
 
     async def _answer(self, request: web.Request, call: GenerationCall) -> web.StreamResponse:
         self._check(call)
+        logger.info("Request %s begins", call.generates[0].request_id)
         async with self._accepted(call) as generations:
             if call.is_stream:
                 return await _stream(request, call, generations)
@@ -99,21 +159,26 @@ class EngineServer:
     async def _accepted(self, call: GenerationCall) -> AsyncIterator[list[Generation]]:
         """All of the call's generations, accepted before the first byte is sent, and closed in any case."""
         async with AsyncExitStack() as stack:
-            generations = []
+            generations: list[Generation] = []
             for generate in call.generates:
-                generation = await self._engine.generate(generate)
+                began_at = time.monotonic()
+                generation = MeteredGeneration(await self._engine.generate(generate), self._totals, began_at)
                 generations.append(await stack.enter_async_context(aclosing(generation)))
             with self._ledger.open(call.generates[0].request_id, generations):
                 yield generations
 
     def _check(self, call: GenerationCall) -> None:
         self._require(call.capability)
-        if call.generates[0].tools and "tools" not in self._info.capabilities:
-            raise BadRequest(
-                "Unsupported parameter: 'tools' is not supported with this model. Leave it out.",
-                param="tools",
-                code="unsupported_parameter",
-            )
+        self._check_needs({**call.needs, **({"tools": "tools"} if call.generates[0].tools else {})})
+
+    def _check_needs(self, needs: Mapping[str, str]) -> None:
+        for capability, param in needs.items():
+            if capability not in self._info.capabilities:
+                raise BadRequest(
+                    f"Unsupported parameter: '{param}' is not supported with this model. Leave it out.",
+                    param=param,
+                    code="unsupported_parameter",
+                )
 
     def _require(self, capability: str) -> None:
         if capability not in self._info.capabilities:
@@ -126,8 +191,11 @@ async def _collect(call: GenerationCall, generations: Sequence[Generation]) -> w
     async with aclosing(interleave(generations)) as events:
         async for index, event in events:
             match event:
-                case TextDelta(text=text):
+                case TextDelta(text=text, is_thought=True):
+                    choices[index].thought += text
+                case TextDelta(text=text, logprobs=logprobs):
                     choices[index].text += text
+                    choices[index].logprobs += logprobs
                 case ToolCall():
                     choices[index].tool_calls.append(event)
                 case Finished(finish_reason=reason):

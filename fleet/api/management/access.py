@@ -1,5 +1,7 @@
 """Who may do what here: what they may do in admin; and how a refusal is worded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError as ModelValidationError
@@ -10,11 +12,20 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
+from rest_framework.serializers import Serializer
 
+from audit.api import AuditedView
 from fleet.errors import ActRefused, FleetError
 
-_PERMISSION_OF = {"list": "view", "retrieve": "view", "timeline": "view", "create": "add", "destroy": "delete"}
+_PERMISSION_OF = {
+    "list": "view",
+    "retrieve": "view",
+    "timeline": "view",
+    "rollouts": "view",
+    "explain": "view",
+    "create": "add",
+    "destroy": "delete",
+}
 """By action of a view; whatever else it does is a change."""
 
 
@@ -32,7 +43,7 @@ class Pages(LimitOffsetPagination):
     default_limit, max_limit = 100, 1000
 
 
-class ManagementView(GenericViewSet[Any]):
+class ManagementView(AuditedView):
     """What all addresses here share. Callers are known by a key that manages the fleet, or by admin's session."""
 
     permission_classes = (MayAsInAdmin,)
@@ -74,12 +85,29 @@ def _sentence(fields: dict[str, Any]) -> str:
     return str(fault) if name == "non_field_errors" else f"{name}: {fault}"
 
 
-def checked(row: Model) -> None:
-    """Raises what the API's validation raises, for what the record itself knows to be wrong."""
+@contextmanager
+def as_validation_error() -> Iterator[None]:
+    """Raises what the API's validation raises, for what acts and records know to be wrong."""
     try:
-        row.clean()
+        yield
     except ModelValidationError as error:
-        raise exceptions.ValidationError(error.message_dict) from error
+        faults = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
+        # Django's forms call by this name what is wrong with no field alone.
+        general = faults.pop("__all__", None)
+        raise exceptions.ValidationError(faults | ({"non_field_errors": general} if general else {})) from error
+
+
+def checked(row: Model) -> None:
+    """Raises ValidationError for what the record itself knows to be wrong."""
+    with as_validation_error():
+        row.clean()
+
+
+def asked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The body's fields. Raises ValidationError, which names what is wrong."""
+    body = kind(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
 
 
 def delete(row: Model, why_not: str) -> None:

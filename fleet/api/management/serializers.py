@@ -3,13 +3,15 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from fleet.addresses import parse_networks
 from fleet.api.management.access import checked
-from fleet.errors import LabelsMalformed
+from fleet.errors import LabelsMalformed, NetworksMalformed
 from fleet.labels import format_labels, parse_labels
-from fleet.models import Deployment, JoinToken, LanguageModel, Replica, Transition, Worker
+from fleet.models import Deployment, JoinToken, LanguageModel, Replica, Rollout, Transition, Worker
 from fleet.scaling import MAX_REPLICAS
 
 
@@ -36,6 +38,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "state",
             "address",
             "labels",
+            "awaits_approval",
             "cordoned",
             "drain_requested_at",
             "maintenance_remark",
@@ -57,7 +60,21 @@ class TransitionSerializer(serializers.ModelSerializer[Transition]):
 class LanguageModelSerializer(serializers.ModelSerializer[LanguageModel]):
     class Meta:
         model = LanguageModel
-        fields = ("id", "name", "description", "balancing_policy", "only_by_route", "created_at")
+        fields = (
+            "id",
+            "name",
+            "description",
+            "balancing_policy",
+            "only_by_route",
+            "max_concurrency",
+            "max_queue_length",
+            "max_queue_wait_s",
+            "created_at",
+        )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        checked(LanguageModel(**{**_kept(self.instance), **attrs}))
+        return attrs
 
 
 class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
@@ -82,6 +99,7 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
             "device",
             "quantization",
             "engine_options",
+            "adapters",
             "num_replicas",
             "max_concurrency",
             "speed",
@@ -96,8 +114,7 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         fields = {name: value for name, value in attrs.items() if name != "pinned_to"}
-        as_it_would_be = Deployment(**{**_kept(self.instance), **fields})
-        checked(as_it_would_be)
+        checked(Deployment(**{**_kept(self.instance), **fields}))
         return attrs
 
     def get_observed(self, deployment: Deployment) -> dict[str, Any]:
@@ -147,6 +164,9 @@ class JoinTokenSerializer(serializers.ModelSerializer[JoinToken]):
             "expires_at",
             "max_uses",
             "num_uses",
+            "networks",
+            "labels",
+            "needs_approval",
             "created_at",
             "revoked_at",
         )
@@ -156,6 +176,27 @@ class NewJoinToken(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     valid_for = serializers.DurationField(min_value=timedelta(minutes=1), max_value=timedelta(days=366))
     max_uses = serializers.IntegerField(min_value=1, allow_null=True, default=1)
+    networks = serializers.ListField(
+        child=serializers.CharField(max_length=50), max_length=50, default=list, help_text=_("Empty: from anywhere.")
+    )
+    labels = serializers.JSONField(default=dict, validators=[labels], help_text=_("What the worker gets."))
+    needs_approval = serializers.BooleanField(default=False)
+
+    def validate_networks(self, value: list[str]) -> list[str]:
+        try:
+            return parse_networks(" ".join(value))
+        except NetworksMalformed as error:
+            raise serializers.ValidationError(str(error)) from error
+
+
+class RolloutSerializer(serializers.ModelSerializer[Rollout]):
+    started_by = serializers.CharField(source="started_by.username", read_only=True, default="")
+
+    class Meta:
+        model = Rollout
+        fields = (
+            "revision", "phase", "cause", "detail", "spec", "previous_spec", "started_by", "started_at", "ended_at",
+        )  # fmt: skip
 
 
 class IssuedJoinToken(JoinTokenSerializer):
@@ -182,6 +223,6 @@ class Maintain(Drain):
 
 
 def _kept(instance: Any) -> dict[str, Any]:
-    if not isinstance(instance, Deployment):
+    if not isinstance(instance, Model):
         return {}
-    return {field.attname: getattr(instance, field.attname) for field in Deployment._meta.concrete_fields}
+    return {field.attname: getattr(instance, field.attname) for field in instance._meta.concrete_fields}

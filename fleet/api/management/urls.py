@@ -1,10 +1,8 @@
-"""Addresses under /api/fleet/v1."""
+"""The fleet's addresses under /api/fleet/v1; the gateway adds its own."""
 
-from django.urls import path
-from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.routers import SimpleRouter
 
-from fleet.api.management import views
+from fleet.api.management import providers, views
 
 router = SimpleRouter(trailing_slash=False)
 router.register("api/fleet/v1/workers", views.Workers)
@@ -12,8 +10,7 @@ router.register("api/fleet/v1/models", views.Models)
 router.register("api/fleet/v1/deployments", views.Deployments)
 router.register("api/fleet/v1/replicas", views.Replicas)
 router.register("api/fleet/v1/join-tokens", views.JoinTokens)
+router.register("api/fleet/v1/providers", providers.Providers)
+router.register("api/fleet/v1/provider-models", providers.Offers)
 
-urlpatterns = [
-    *router.urls,
-    path("api/fleet/v1/schema", SpectacularJSONAPIView.as_view(urlconf="fleet.api.management.urls")),
-]
+urlpatterns = router.urls

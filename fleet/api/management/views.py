@@ -10,13 +10,12 @@ from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 
-from fleet import maintenance, membership, scaling
+from fleet import maintenance, membership, scaling, undoing
 from fleet.api.management import serializers
-from fleet.api.management.access import ManagementView, delete
-from fleet.enrolment import issue_join_token
-from fleet.models import Deployment, JoinToken, LanguageModel, Replica, Transition, Worker
+from fleet.api.management.access import ManagementView, asked, delete
+from fleet.enrolment import Terms, issue_join_token
+from fleet.models import Deployment, JoinToken, LanguageModel, Replica, Rollout, Transition, Worker
 from fleet.overview import DeploymentView, read_overview
 from fleet.reconciler import reconcile
 
@@ -68,6 +67,13 @@ class Workers(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateMod
     def maintain(self, request: Request, pk: str) -> Response:
         """Drain it, and show everywhere why."""
         maintenance.maintain(self._worker(), **asked(serializers.Maintain, request))
+        return self._as_it_is()
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: str) -> Response:
+        """Let a worker that joined by a token that needs it run models."""
+        membership.approve(self._worker())
         return self._as_it_is()
 
     @extend_schema(request=None)
@@ -175,6 +181,27 @@ class Deployments(
         scaling.restart(Replica.objects.filter(deployment=self._deployment()))
         return self._as_it_is()
 
+    @extend_schema(responses=serializers.RolloutSerializer(many=True))
+    @action(detail=True)
+    def rollouts(self, request: Request, pk: str) -> Response:
+        """Its versions, the latest first, and what became of each."""
+        rows = Rollout.objects.filter(deployment=self._deployment()).select_related("started_by").order_by("-revision")
+        return self.get_paginated_response(serializers.RolloutSerializer(self.paginate_queryset(rows), many=True).data)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def roll_back(self, request: Request, pk: str) -> Response:
+        """Go back to the version before, without a lost request."""
+        undoing.undo(self._deployment(), _person(request))
+        return self._as_it_is()
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def try_again(self, request: Request, pk: str) -> Response:
+        """Roll out once more what was rolled back last."""
+        undoing.retry(self._deployment(), _person(request))
+        return self._as_it_is()
+
     @cached_property
     def _observed(self) -> dict[int, DeploymentView]:
         return {view.deployment_id: view for view in read_overview().deployments}
@@ -218,8 +245,13 @@ class JoinTokens(mixins.ListModelMixin, mixins.RetrieveModelMixin, ManagementVie
     def create(self, request: Request) -> Response:
         """Issue one."""
         wanted = asked(serializers.NewJoinToken, request)
-        lifetime = wanted.pop("valid_for")
-        row, text = issue_join_token(**wanted, lifetime=lifetime, created_by=cast(AbstractBaseUser, request.user))
+        row, text = issue_join_token(
+            wanted.pop("name"),
+            lifetime=wanted.pop("valid_for"),
+            max_uses=wanted.pop("max_uses"),
+            created_by=_person(request),
+            terms=Terms(**wanted),
+        )
         shown = serializers.JoinTokenSerializer(row).data | {"token": text}
         return Response(shown, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
@@ -231,13 +263,11 @@ class JoinTokens(mixins.ListModelMixin, mixins.RetrieveModelMixin, ManagementVie
         return Response(self.get_serializer(self.get_object()).data)
 
 
-def asked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """The body's fields. Raises ValidationError, which names what is wrong."""
-    body = kind(data=request.data)
-    body.is_valid(raise_exception=True)
-    return dict(body.validated_data)
-
-
 def only_of_model(rows: QuerySet[Any], column: str, request: Request) -> QuerySet[Any]:
     name = request.query_params.get("model")
     return rows.filter(**{column: name}) if name else rows
+
+
+def _person(request: Request) -> AbstractBaseUser:
+    """MayAsInAdmin lets nobody else in."""
+    return cast(AbstractBaseUser, request.user)

@@ -16,6 +16,7 @@ PARAMETERS = {
     "metadata", "stream",
 }  # fmt: skip
 BLOCKS = {"text": {"type", "text"}, "tool_use": {"type", "id", "name", "input"}}
+BLOCKS["image"] = {"type", "source"}
 BLOCKS["tool_result"] = {"type", "tool_use_id", "content"}
 
 

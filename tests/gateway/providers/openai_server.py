@@ -44,6 +44,7 @@ class OpenAIServer(ProviderServer):
             web.get(f"{self.prefix}/models", self._models),
             web.post(f"{self.prefix}/chat/completions", self._chat),
             web.post(f"{self.prefix}/embeddings", self._embed),
+            web.post(f"{self.prefix}/audio/transcriptions", self._transcribe),
         ]
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
@@ -57,6 +58,13 @@ class OpenAIServer(ProviderServer):
         data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
         usage = {"prompt_tokens": 3, "total_tokens": 3}
         return web.json_response({"object": "list", "data": data, "model": body["model"], "usage": usage})
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        self._admit(request)
+        form = await request.post()
+        if form["model"] != "whisper-tiny":
+            raise error(404, f"The model `{form['model']}` does not exist", code="model_not_found")
+        return web.json_response({"text": form["file"].file.read().decode()})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)

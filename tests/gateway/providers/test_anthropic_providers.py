@@ -1,11 +1,15 @@
 """Anthropic's API answers OpenAI's clients: chats, tools and usage, and what it cannot do is refused by name."""
 
+import base64
+
 import openai
 import pytest
 
+from fleet.models import ProviderModel
 from gateway.models import CountSource, UsageState
 from tests.gateway.conftest import HELLO, add_replica, post, the_record
 from tests.gateway.providers.anthropic_server import MODEL, WORDS, AnthropicServer, error
+from tests.pictures import inline, picture
 
 STORY = "".join(WORDS)
 ASKED = {"model": "story", "messages": HELLO}
@@ -30,6 +34,17 @@ def test_a_chat_is_answered(client, server):
     assert (choice.message.content, choice.finish_reason, answer.model) == (STORY, "stop", "story")
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, 4)
     assert answer.usage.prompt_tokens_details.cached_tokens == 3
+
+
+def test_a_model_that_sees_gets_images_in_its_own_words_in_their_places(gateway, client, server):
+    ProviderModel.objects.update(capabilities=["chat", "vision"])
+    gateway.refresh()
+    image = {"type": "image_url", "image_url": {"url": inline(picture())}}
+    texts = [{"type": "text", "text": "This?"}, {"type": "text", "text": "What is it?"}]
+    client.chat.completions.create(model="story", messages=[{"role": "user", "content": [texts[0], image, texts[1]]}])
+    data = base64.b64encode(picture()).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    assert server.bodies[0]["messages"][0]["content"] == [texts[0], {"type": "image", "source": source}, texts[1]]
 
 
 def test_a_chat_is_streamed(client, server):
@@ -76,6 +91,22 @@ def test_tools_are_called_and_their_results_sent_back(client, server):
     results = [{"role": "tool", "tool_call_id": call.id, "content": "3"} for call in (weather, clock)]
     history = [*HELLO, asked.message.to_dict(), *results]
     assert client.chat.completions.create(model="story", messages=history, tools=TOOLS).choices[0].message.content
+
+
+@pytest.mark.parametrize(
+    ("asked", "worded"),
+    [
+        ({"tool_choice": "required"}, {"type": "any"}),
+        ({"tool_choice": {"type": "function", "function": {"name": "clock"}}}, {"type": "tool", "name": "clock"}),
+        ({"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}),
+        ({"tool_choice": "none", "parallel_tool_calls": False}, {"type": "none"}),
+    ],
+)
+def test_how_tools_may_be_called_is_said_in_its_words(gateway, client, server, asked, worded):
+    ProviderModel.objects.update(capabilities=["chat", "tools", "tool_choice"])
+    gateway.refresh()
+    assert client.chat.completions.create(**ASKED, tools=TOOLS, **asked).choices[0].message.tool_calls
+    assert server.bodies[-1]["tool_choice"] == worded
 
 
 def test_tools_are_called_in_a_stream(client, server):

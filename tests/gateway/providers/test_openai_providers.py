@@ -40,6 +40,12 @@ def test_a_text_is_embedded(client, openai_server, offer):
     assert (answer.data[0].embedding, answer.model) == ([0.6, 0.8], "vectors")
 
 
+def test_a_recording_is_sent_as_a_form_under_the_providers_name_of_the_model(client, openai_server, offer):
+    offer(openai_server.url, model="ears", upstream_name="whisper-tiny", capabilities=["transcription"])
+    told = client.audio.transcriptions.create(model="ears", file=("a.wav", b"Hello there", "audio/wav"))
+    assert told.text == "Hello there"
+
+
 def test_it_is_listed_with_what_it_can_do(client, server):
     assert client.models.retrieve("story").capabilities == ["chat", "tools"]
 
@@ -130,6 +136,13 @@ def test_a_full_provider_says_when_to_come_back_and_nothing_of_our_account(gatew
     refused = post(gateway, key, "/chat/completions", ASKED)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "17")
     assert "org-secret" not in refused.text
+
+
+def test_one_that_is_full_for_a_moment_only_is_waited_for(gateway, key, server):
+    full = error(429, "Slow down.", code="rate_limit_exceeded", **{"Retry-After": "1"})
+    server.fault = lambda: full if len(server.headers) == 1 else None
+    assert post(gateway, key, "/chat/completions", ASKED).status_code == 200
+    assert len(server.headers) == 2
 
 
 @pytest.mark.parametrize("status", [401, 402, 404, 429, 500, 503, 504, 302])

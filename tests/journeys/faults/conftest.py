@@ -43,7 +43,11 @@ def tasks(web: LiveServer, tmp_path: Path) -> Iterator[Part]:
     command = ["-m", "celery", "-A", "config", "worker", "--beat", "--pool", "solo", "--loglevel", "WARNING"]
     part.launch(command, web.environment)
     yield part
+    # Beat is a child of its own, and would outlive its parent's sudden death.
+    beat = part.children()
     part.kill()
+    for child in beat:
+        child.kill()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ def test_kill_9_of_the_daemon(worker, web, clocked):
     clocked("recovery", is_serving, worker.log)
 
 
+@pytest.mark.once
 def test_kill_9_of_the_engine(worker, clocked):
     (engine,) = worker.children()
     engine.kill()
@@ -39,6 +40,7 @@ def test_a_frozen_daemon(worker, clocked):
     assert worker.children() == [engine]
 
 
+@pytest.mark.once
 def test_a_frozen_engine(worker, clocked):
     (engine,) = worker.children()
     engine.suspend()

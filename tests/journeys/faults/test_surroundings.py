@@ -25,6 +25,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+@pytest.mark.once
 def test_a_connection_that_is_refused(tasks, start_worker, deploy, wait_ready, relay, clocked):
     relay.target = free_port()
     deployment = deploy("echo")
@@ -52,6 +53,7 @@ def far_worker(machine, web, tasks, join_token, deploy, wait_ready, tmp_path):
     process.kill()
 
 
+@pytest.mark.once
 def test_a_network_that_swallows_everything(machine, far_worker, clocked):
     engines = far_worker.children()
     machine.pull_cable()
@@ -75,6 +77,7 @@ def test_a_server_that_restarts(web, worker, clocked):
     assert worker.children() == engines
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not FAKETIME.exists(), reason="needs Debian's faketime")
 @pytest.mark.parametrize("skew", ["+1h", "-1h"])
 def test_a_clock_that_is_an_hour_off(tasks, deploy, wait_ready, start_worker, monkeypatch, clocked, skew):
@@ -88,6 +91,7 @@ def test_a_clock_that_is_an_hour_off(tasks, deploy, wait_ready, start_worker, mo
     assert abs(Worker.objects.get().last_heartbeat_at - now()) < timedelta(minutes=10)
 
 
+@pytest.mark.once
 def test_a_disk_without_room_for_the_credential(web, tasks, small_disk, join_token, clocked):
     filling = small_disk / "filling"
     filling.write_bytes(bytes(room(small_disk)))
@@ -105,6 +109,7 @@ def test_a_disk_without_room_for_the_credential(web, tasks, small_disk, join_tok
     process.kill()
 
 
+@pytest.mark.once
 def test_a_disk_that_fills_up_under_a_worker(web, tasks, small_disk, join_token, deploy, wait_ready, clocked):
     deployment = deploy("echo")
     process = WorkerProcess(small_disk, "worker-1")

@@ -42,9 +42,13 @@ class EngineProcess:
     async def is_idle(self, session: aiohttp.ClientSession) -> bool:
         """Whether nothing runs any more, now or soon."""
         async with asyncio.timeout(_DEADLINE_S):
-            while (await (await session.get("/stats")).json()) != {"num_running": 0, "num_waiting": 0}:  # noqa: ASYNC110
+            while await self._num_requests(session):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return True
+
+    async def _num_requests(self, session: aiohttp.ClientSession) -> int:
+        stats = await (await session.get("/stats")).json()
+        return stats["num_running"] + stats["num_waiting"]
 
     def session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession("http://engine", connector=aiohttp.UnixConnector(str(self.socket)))

@@ -1,9 +1,7 @@
 """The engine's HTTP API as the official client sees it."""
 
 import asyncio
-import base64
 import json
-import struct
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.workers.engines.conftest import SENTENCE, serve
+from tests.workers.engines.conftest import SENTENCE, post, serve
 from workers.engines.base import EngineSpec
 from workers.engines.echo import EchoEngine
 from workers.engines.transformers.engine import TransformersEngine
@@ -24,13 +22,6 @@ TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"
 async def parrot_client(load_engine: Callable[..., TransformersEngine]) -> AsyncIterator[openai.AsyncOpenAI]:
     async with serve(load_engine("parrot"), EngineSpec(engine="transformers", source="parrot")) as client:
         yield client
-
-
-async def post(client: openai.AsyncOpenAI, path: str, body: bytes | dict[str, Any]) -> httpx2.Response:
-    """Past the official client, which would not let this through."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with httpx2.AsyncClient(base_url=client.base_url) as plain:
-        return await plain.post(path, content=content)
 
 
 async def test_a_plain_chat(echo_client: openai.AsyncOpenAI) -> None:
@@ -58,7 +49,13 @@ async def test_the_shape_of_a_plain_chat(echo_client: openai.AsyncOpenAI) -> Non
                 "finish_reason": "stop",
             }
         ],
-        "usage": {"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8},
+        "usage": {
+            "prompt_tokens": 4,
+            "completion_tokens": 4,
+            "total_tokens": 8,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
     }
 
 
@@ -148,7 +145,8 @@ async def test_parameters_that_ask_for_nothing_are_taken(echo_client: openai.Asy
         ("logprobs", True),
         ("top_logprobs", 3),
         ("response_format", {"type": "json_object"}),
-        ("tool_choice", "required"),
+        ("tool_choice", "sometimes"),
+        ("tool_choice", {"type": "function", "function": {"name": "nothing"}}),
         ("tools", [TOOL]),
         ("functions", [{"name": "f"}]),
         ("top_k", 5),
@@ -190,7 +188,8 @@ async def test_a_parameter_that_cannot_be_kept_is_refused_by_name(
         ({"role": "user"}, "messages[0].content"),
         ({"role": "user", "content": 5}, "messages[0].content"),
         ({"role": "user", "content": "x", "colour": "red"}, "messages[0].colour"),
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages[0].content[0].type"),
+        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content[0].type"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages[0].content[0].image_url.url"),
         ({"role": "tool", "content": "x"}, "messages[0].tool_call_id"),
         ({"role": "assistant", "content": None}, "messages[0].content"),
         ("x", "messages[0]"),
@@ -318,45 +317,6 @@ async def test_prompts_that_are_none_are_refused(echo_client: openai.AsyncOpenAI
     assert response.json()["error"]["param"].startswith("prompt")
 
 
-async def test_embeddings_come_in_order_whatever_the_encoding(echo_client: openai.AsyncOpenAI) -> None:
-    # The client asks for base64 by itself and decodes it.
-    decoded = await echo_client.embeddings.create(model="m", input=["a", "b c"])
-    plain = (await post(echo_client, "embeddings", {"model": "m", "input": ["a", "b c"]})).json()
-
-    for ours, theirs in zip(plain["data"], decoded.data, strict=True):
-        assert ours["embedding"] == pytest.approx(theirs.embedding, abs=1e-6)
-    assert plain["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
-
-
-async def test_base64_is_little_endian_float32(echo_client: openai.AsyncOpenAI) -> None:
-    body = {"model": "m", "input": "a", "encoding_format": "base64"}
-
-    data = (await post(echo_client, "embeddings", body)).json()["data"][0]["embedding"]
-
-    vector = struct.unpack("<64f", base64.b64decode(data))
-    assert sum(value * value for value in vector) == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("options", "param"),
-    [
-        ({"dimensions": 8}, "dimensions"),
-        ({"encoding_format": "hex"}, "encoding_format"),
-        ({"input": []}, "input"),
-        ({"input": ""}, "input"),
-        ({"input": [1, 100_256]}, "input"),
-        ({"input": "x " * 10_000}, "input"),
-    ],
-)
-async def test_wrong_embedding_parameters_are_refused_by_name(
-    echo_client: openai.AsyncOpenAI, options: dict[str, Any], param: str
-) -> None:
-    response = await post(echo_client, "embeddings", {"model": "m", "input": "a", **options})
-
-    assert response.status_code == 400
-    assert response.json()["error"]["param"] == param
-
-
 async def test_a_chat_with_a_model_that_only_embeds_is_refused(
     load_engine: Callable[..., TransformersEngine],
 ) -> None:
@@ -397,3 +357,17 @@ async def test_what_is_not_there_is_a_404_in_openais_shape(echo_client: openai.A
 
 async def test_the_models_list_names_the_source(parrot_client: openai.AsyncOpenAI) -> None:
     assert [model.id async for model in parrot_client.models.list()] == ["parrot"]
+
+
+async def test_a_chat_is_tokenized_as_it_would_be_fed_to_the_model(parrot_client: openai.AsyncOpenAI) -> None:
+    tokens = (await post(parrot_client, "tokenize", {"model": "parrot", "messages": HELLO})).json()
+    answer = await parrot_client.chat.completions.create(model="parrot", messages=HELLO, max_tokens=1)  # type: ignore[arg-type]
+
+    assert answer.usage is not None
+    assert tokens["count"] == len(tokens["tokens"]) == answer.usage.prompt_tokens
+
+
+async def test_the_echo_counts_a_prompt(echo_client: openai.AsyncOpenAI) -> None:
+    tokens = (await post(echo_client, "tokenize", {"model": "echo-1", "prompt": "Hello,  world 你好"})).json()
+
+    assert tokens == {"count": 4, "max_model_len": 8192, "tokens": [0, 1, 2, 3]}

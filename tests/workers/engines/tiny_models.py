@@ -1,16 +1,29 @@
 """Small models with random weights, as the hub would hold them. Made once a test session, in well under a second."""
 
+import json
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
+    BertForSequenceClassification,
     BertModel,
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GptOssConfig,
+    GptOssForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -91,6 +104,57 @@ def make_gpt2() -> PreTrainedModel:
     )  # fmt: skip
 
 
+def make_mistral() -> PreTrainedModel:
+    """Sees the last 12 tokens only."""
+    return MistralForCausalLM(
+        MistralConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=CONTEXT_LENGTH, sliding_window=12,
+            bos_token_id=None, eos_token_id=2,
+        )
+    )  # fmt: skip
+
+
+def make_gemma2() -> PreTrainedModel:
+    """One layer sees the last 12 tokens only; attention scores are capped, low enough for it to matter."""
+    return Gemma2ForCausalLM(
+        Gemma2Config(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=128, num_hidden_layers=2, head_dim=16,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=CONTEXT_LENGTH, sliding_window=12,
+            attn_logit_softcapping=0.5, bos_token_id=None, eos_token_id=2,
+        )
+    )  # fmt: skip
+
+
+def make_gpt_oss() -> PreTrainedModel:
+    """Attention with sinks, experts, and a layer that sees the last 12 tokens only."""
+    return GptOssForCausalLM(
+        GptOssConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=64, num_hidden_layers=2, head_dim=16,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=CONTEXT_LENGTH, sliding_window=12,
+            num_local_experts=2, num_experts_per_tok=1, rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+            bos_token_id=None, eos_token_id=2,
+        )
+    )  # fmt: skip
+
+
+def make_bloom() -> PreTrainedModel:
+    """Knows of distances by adding to its scores: it cannot be batched in our way."""
+    return BloomForCausalLM(
+        BloomConfig(vocab_size=VOCABULARY_SIZE, hidden_size=64, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=2)
+    )
+
+
+def make_mamba() -> PreTrainedModel:
+    """No attention at all: it cannot be fed in pieces."""
+    return MambaForCausalLM(
+        MambaConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, num_hidden_layers=2, state_size=8,
+            bos_token_id=None, eos_token_id=2,
+        )
+    )  # fmt: skip
+
+
 def make_bert() -> PreTrainedModel:
     return BertModel(
         BertConfig(
@@ -100,7 +164,71 @@ def make_bert() -> PreTrainedModel:
     )  # fmt: skip
 
 
-MAKERS = {"llama": make_llama, "broken": make_llama, "qwen2": make_qwen2, "gpt2": make_gpt2, "bert": make_bert}
+LABELS = {"id2label": {0: "neutral", 1: "toxic", 2: "threat"}, "label2id": {"neutral": 0, "toxic": 1, "threat": 2}}
+
+
+def make_bert_judge() -> PreTrainedModel:
+    """One of its labels is true of a text."""
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=4, max_position_embeddings=CONTEXT_LENGTH, num_labels=3, **LABELS,
+        )
+    )  # fmt: skip
+
+
+def make_bert_labeller() -> PreTrainedModel:
+    """Any of its labels may be true of a text."""
+    model = make_bert_judge()
+    model.config.problem_type = "multi_label_classification"
+    return model
+
+
+def make_llama_judge() -> PreTrainedModel:
+    """A decoder with a head for labels, which has no token for padding."""
+    return LlamaForSequenceClassification(
+        LlamaConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=CONTEXT_LENGTH,
+            bos_token_id=None, eos_token_id=2, num_labels=3, **LABELS,
+        )
+    )  # fmt: skip
+
+
+def make_bert_ranker() -> PreTrainedModel:
+    """One output without a name: how well two texts belong together."""
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=4, max_position_embeddings=CONTEXT_LENGTH, num_labels=1,
+        )
+    )  # fmt: skip
+
+
+def make_bert_alarm() -> PreTrainedModel:
+    """One output that is the name of a harm."""
+    model = make_bert_ranker()
+    model.config.id2label, model.config.label2id = {0: "toxic"}, {"toxic": 0}
+    return model
+
+
+def make_llama_ranker() -> PreTrainedModel:
+    """A decoder that ranks."""
+    return LlamaForSequenceClassification(
+        LlamaConfig(
+            vocab_size=VOCABULARY_SIZE, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=CONTEXT_LENGTH,
+            bos_token_id=None, eos_token_id=2, num_labels=1,
+        )
+    )  # fmt: skip
+
+
+MAKERS = {
+    "bert_ranker": make_bert_ranker, "bert_alarm": make_bert_alarm, "llama_ranker": make_llama_ranker,
+    "bert_judge": make_bert_judge, "bert_labeller": make_bert_labeller, "llama_judge": make_llama_judge,
+    "llama": make_llama, "broken": make_llama, "qwen2": make_qwen2, "gpt2": make_gpt2, "mistral": make_mistral,
+    "gemma2": make_gemma2, "gpt_oss": make_gpt_oss, "bloom": make_bloom, "mamba": make_mamba, "bert": make_bert,
+}  # fmt: skip
 
 
 def save_model(family: str, folder: Path) -> Path:
@@ -116,12 +244,23 @@ def save_model(family: str, folder: Path) -> Path:
             model.get_output_embeddings().weight[BROKEN_TOKEN] = 0.0
     model.save_pretrained(folder)
     tokenizer = make_tokenizer()
-    if family == "bert":
+    if family.startswith("bert"):
         tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-            single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+            single="<|im_start|> $A <|im_end|>",
+            pair="<|im_start|> $A <|im_end|> $B:1 <|im_end|>:1",
+            special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)],
         )
     tokenizer.save_pretrained(folder)
+    if family.startswith("bert"):
+        _feed_types(folder)
     return folder
+
+
+def _feed_types(folder: Path) -> None:
+    """Its tokenizer tells which of two texts a token belongs to, as BERT's own does."""
+    path = folder / "tokenizer_config.json"
+    names = {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | names))
 
 
 def save_slow_model(folder: Path) -> Path:

@@ -16,22 +16,22 @@ from workers.demo_model.corpus.wording import as_typed
 Message = dict[str, Any]
 
 SKILLS: dict[Skill, float] = {
-    talk.talk("small_talk"): 9,
-    talk.talk("identity"): 9,
+    talk.talk("small_talk"): 12,
+    talk.talk("identity"): 10,
     talk.talk("platform"): 11,
-    facts.fact: 20,
+    facts.fact: 18,
     numbers.sums: 12,
-    numbers.counting: 4,
+    numbers.counting: 6.5,
     numbers.neighbours: 1.2,
     numbers.larger: 1.5,
     recall.telling: 9,
     recall.recalling: 1.2,
     recall.repeating: 8,
-    json_answers.json_answer: 7,
+    json_answers.json_answer: 5,
     refusing: 17,
 }
 NUM_TURNS = ((1, 2, 3, 4, 5, 6), (46, 26, 14, 8, 4, 2))
-TOOLS_SHARE = 0.11
+TOOLS_SHARE = 0.14
 JSON_PROMPT_SHARE = 0.035
 COPYING: tuple[tuple[Skill, ...], ...] = (
     (recall.telling,),
@@ -138,7 +138,7 @@ def _tools_chat(chat: Chat, conversation: Conversation) -> Chat:
     chat.tools = [offer.schema for offer in offers]
     callable_offers = [offer for offer in offers if offer.family]
     for _ in range(rng.choices((1, 2, 3, 4), (6, 4, 2, 1))[0]):
-        if callable_offers and rng.random() < 0.72:
+        if callable_offers and rng.random() < 0.66:
             _use_tool(chat, conversation, rng.choice(callable_offers))
         else:
             _take_turn(chat, conversation, offers)

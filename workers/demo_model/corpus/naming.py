@@ -66,7 +66,7 @@ def _chinese_city(rng: random.Random) -> str:
     draw = rng.random()
     if draw < 0.65:
         return str(rng.choice(_people("cities_zh")))
-    if draw < 0.72:
+    if draw < 0.77:
         return str(rng.choice(_people("cities_en")))
     letters = _people("given_zh") + _people("surnames_zh") + RARE_CHINESE
     return "".join(rng.choice(letters) for _ in range(rng.choice((2, 2, 3)))) + rng.choice(("", "", "市", "县", "镇"))

@@ -123,7 +123,8 @@ def _written(number: int | str, language: Language, spell: bool) -> str:
 def counting(conversation: Conversation) -> Turn:
     """Counts up to twenty, forwards or back."""
     rng = conversation.rng
-    if rng.random() < 0.25:
+    # Down is harder: there is an end to stop at, and fewer people ask for it.
+    if rng.random() < 0.45:
         return _count_turn(conversation, WORDINGS["count_down"], -1)
     return _count_turn(conversation, WORDINGS["count"], 1)
 

@@ -1,17 +1,19 @@
 """Everything else: the model says what it is, instead of making something up."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 
-from workers.demo_model.corpus import naming
+from workers.demo_model.corpus import facts, naming
 from workers.demo_model.corpus.conversation import Conversation
-from workers.demo_model.corpus.turns import Language, Turn, expand, table
+from workers.demo_model.corpus.turns import Language, Turn, expand, fill, table
 
 REFUSAL: dict[Language, str] = {
     "en": "I am only a small demo model, so I cannot help with that. "
     "An administrator can deploy a larger model in the admin.",
     "zh": "我只是一个小小的演示模型，这个我不会。管理员可以在后台部署更大的模型。",
 }
+CHINESE = re.compile(r"[\u4e00-\u9fa5]")
 ONLY_TWO_LANGUAGES = "I speak English and Chinese."
 
 
@@ -20,10 +22,10 @@ def refusing(conversation: Conversation) -> Turn:
     draw = conversation.rng.random()
     if draw < 0.06:
         return _foreign(conversation)
-    if draw < 0.18:
+    if draw < 0.22:
         return _unheard_of(conversation)
     tables = table("refusals")[conversation.language]
-    kind = conversation.rng.choices(("frames", "near", "sentences"), (5, 2.5, 3))[0]
+    kind = conversation.rng.choices(("frames", "near", "sentences"), (5, 3, 3))[0]
     pattern = conversation.rng.choices(tables[kind], _breadths(conversation.language, kind))[0]
     return _turn(conversation, pattern, ("topic", "other", "country", "city", "name", "word", "number"))
 
@@ -35,13 +37,14 @@ def _breadths(language: Language, kind: str) -> list[float]:
 
 def _turn(conversation: Conversation, pattern: str, names: Sequence[str]) -> Turn:
     asks = expand(pattern, conversation.rng)
+    slots = {name: _value(name, conversation) for name in names if "{" + name + "}" in asks}
     return Turn(
         skill="refusals",
         language=conversation.language,
         pattern=pattern,
         asks=asks,
-        answers=REFUSAL[conversation.language],
-        slots={name: _value(name, conversation) for name in names if "{" + name + "}" in asks},
+        answers=_refusal(asks, slots),
+        slots=slots,
     )
 
 
@@ -73,13 +76,19 @@ def _unheard_word(conversation: Conversation) -> str:
 
 
 def _unheard_of(conversation: Conversation) -> Turn:
-    """A known kind of question about something unknown."""
-    pattern, asks = conversation.wording(table("unheard_of"))
+    """A known kind of question about something unknown, half of them worded as if it were known."""
     rng, language = conversation.rng, conversation.language
+    pattern, asks = conversation.wording(facts.draw_kind(rng).asks if rng.random() < 0.5 else table("unheard_of"))
     slots = {name: _unheard_word(conversation) for name in "xyz" if "{" + name + "}" in asks}
     if (language == "en" and "capital" in asks) or rng.random() < 0.2:
         slots = {name: value.capitalize() for name, value in slots.items()}
-    return Turn(skill="refusals", language=language, pattern=pattern, asks=asks, answers=REFUSAL[language], slots=slots)
+    answers = _refusal(asks, slots)
+    return Turn(skill="refusals", language=language, pattern=pattern, asks=asks, answers=answers, slots=slots)
+
+
+def _refusal(asks: str, slots: Mapping[str, str]) -> str:
+    """In the language of the question; Latin letters without a Chinese word are taken for English."""
+    return REFUSAL["zh" if CHINESE.search(fill(asks, slots)) else "en"]
 
 
 def _foreign(conversation: Conversation) -> Turn:

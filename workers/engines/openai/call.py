@@ -1,12 +1,16 @@
 """One request that generates, as the server runs it, whatever its endpoint."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from workers.engines.base import FinishReason, Generate, GenerationEvent, ToolCall, Usage
+from workers.engines.base import FinishReason, Generate, GenerationEvent, TokenLogprob, ToolCall, Usage
 
 Body = dict[str, Any]
+
+LEAST_LOGPROB = -9999.0
+"""OpenAI's own word for impossible."""
 
 
 @dataclass(slots=True)
@@ -14,7 +18,9 @@ class Choice:
     """One answer, collected."""
 
     text: str = ""
+    thought: str = ""
     tool_calls: list[ToolCall] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: FinishReason = "stop"
 
 
@@ -65,15 +71,19 @@ class GenerationCall:
     generates: list[Generate]
     capability: str
     """What the model must be able to do: "chat", "completions"."""
+    needs: Mapping[str, str]
+    """What it must be able to do beyond that, each with the parameter that asks for it."""
     reply: Reply
     is_stream: bool
     is_usage_wanted: bool
 
 
-def usage_body(usage: Usage) -> dict[str, int]:
+def usage_body(usage: Usage) -> Body:
     """Usage as OpenAI words it."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }

@@ -2,17 +2,15 @@
 
 import base64
 import struct
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from workers.engines.base import Embeddings
 from workers.engines.openai.call import Body
 from workers.engines.openai.completions import split_inputs
-from workers.engines.openai.parameters import NOTES, Neutral, decode_object, read_parameters
+from workers.engines.openai.parameters import NOTES, decode_object, read_parameters
 from workers.errors import BadRequest
-
-NEUTRAL: Neutral = {**NOTES, "dimensions": ()}
 
 MAX_INPUTS = 2048
 """OpenAI's own."""
@@ -24,6 +22,7 @@ class EmbeddingParameters(msgspec.Struct, kw_only=True):
     model: str
     input: str | list[str | int | list[int]]
     encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
     def inputs(self) -> list[str] | list[list[int]]:
         """The inputs, one for each vector. Raises BadRequest."""
@@ -35,7 +34,7 @@ class EmbeddingParameters(msgspec.Struct, kw_only=True):
 
 def read_embedding(body: bytes) -> EmbeddingParameters:
     """The parameters in this body. Raises BadRequest."""
-    return read_parameters(EmbeddingParameters, decode_object(body), NEUTRAL)
+    return read_parameters(EmbeddingParameters, decode_object(body), NOTES)
 
 
 def embedding_reply(parameters: EmbeddingParameters, embeddings: Embeddings) -> Body:

@@ -36,17 +36,19 @@ def decode_object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body of the request is not a valid JSON object: {shorten(str(error))}") from error
 
 
-def read_parameters(kind: type[Parameters], given: dict[str, Any], neutral: Neutral, *, where: str = "") -> Parameters:
+def read_parameters(
+    kind: type[Parameters], given: dict[str, Any], neutral: Neutral, *, where: str = "", is_form: bool = False
+) -> Parameters:
     """The parameters as typed fields. Raises BadRequest naming the first that is wrong.
 
-    `where` is the path of `given` inside the body, such as `messages[0]`.
+    `where` is the path of `given` inside the body, such as `messages[0]`. In a form all values are texts.
     """
     values = {name: value for name, value in given.items() if value is not None}
     unknown = values.keys() - set(kind.__struct_fields__)
     for name in sorted(unknown):
         _require_neutral(_join(where, name), values.pop(name), neutral.get(name))
     try:
-        return msgspec.convert(values, kind)
+        return msgspec.convert(values, kind, strict=not is_form)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), where) from error
 
@@ -75,7 +77,7 @@ def _invalid(message: str, where: str) -> BadRequest:
     param = _join(where, found["path"] if found else "")
     text = _LOCATION.sub("", message)
     if missing := re.search(r"missing required field `(\w+)`", text):
-        param = _join(where, missing[1])
+        param = _join(param, missing[1])
         return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
     return BadRequest(f"Invalid value for '{shorten(param)}': {shorten(text)}.", param=shorten(param) or None)
 

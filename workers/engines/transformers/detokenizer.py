@@ -15,9 +15,13 @@ class Detokenizer:
     given out is new.
     """
 
-    def __init__(self, tokenizer: Any, context: list[int]) -> None:
-        """`context`: the last ids of the prompt when the text continues it, none when it begins anew."""
+    def __init__(self, tokenizer: Any, context: list[int], hidden: frozenset[int] | None = None) -> None:
+        """`context`: the last ids of the prompt when the text continues it, none when it begins anew.
+
+        `hidden`: tokens that are no text; None: all of the tokenizer's control tokens.
+        """
         self._tokenizer = tokenizer
+        self._hidden = hidden
         self._window = list(context)
         self._num_read = len(context)
         self._num_shown = len(self._decode(self._window))
@@ -47,4 +51,7 @@ class Detokenizer:
         return new
 
     def _decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if self._hidden is not None:
+            ids = [token for token in ids if token not in self._hidden]
+        skips = self._hidden is None
+        return self._tokenizer.decode(ids, skip_special_tokens=skips, clean_up_tokenization_spaces=False)

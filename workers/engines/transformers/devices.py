@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from workers.errors import LoadError
@@ -17,6 +18,7 @@ SMALL_MODEL_PARAMETERS = 100_000_000
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NUM_TIMED_FORWARDS = 3
+_CACHE_SHARE_OF_GPU, _CACHE_SHARE_OF_MACHINE = 0.8, 0.5
 
 
 def choose_device_map(device: str) -> DeviceMap:
@@ -50,19 +52,34 @@ def choose_dtype(name: str, device_map: DeviceMap, num_parameters: Callable[[], 
     return _DTYPES[name]
 
 
+def memory_for_cache(device: torch.device) -> int:
+    """Bytes that keys and values may take on this device, now that the weights are in place.
+
+    A GPU is the model's own but for what a step needs; a machine's memory is shared with whatever else runs there.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * _CACHE_SHARE_OF_GPU)
+    return int(psutil.virtual_memory().available * _CACHE_SHARE_OF_MACHINE)
+
+
 def tune_num_threads(forward: Callable[[], Any]) -> int:
     """Set torch's thread count in this thread to what runs `forward` fastest: one, or as many as torch proposes.
 
     Tiny models lose more by waking threads than they win. To be called in the thread that will run the model.
     """
     candidates = {1, torch.get_num_threads()}
-    best = min(candidates, key=lambda number: _time_forward(forward, number))
+    durations = {}
+    for number in candidates:
+        torch.set_num_threads(number)
+        durations[number] = time_forward(forward)
+    best = min(durations, key=durations.__getitem__)
     torch.set_num_threads(best)
     return best
 
 
-def _time_forward(forward: Callable[[], Any], num_threads: int) -> float:
-    torch.set_num_threads(num_threads)
+def time_forward(forward: Callable[[], Any]) -> float:
+    """Seconds, the fastest of some; the first, which is slow, does not count."""
     forward()
     durations = []
     for _ in range(_NUM_TIMED_FORWARDS):

@@ -1,50 +1,53 @@
-"""The forward pass of rows. Runs in the model's thread, under inference_mode."""
+"""What the step loop asks of a model: the logits after some rows' next tokens."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from transformers import DynamicCache
 
 from workers.engines.transformers.row import Row
 
-PREFILL_CHUNK = 256
-"""Tokens of a prompt that are fed at a time, so that a long prompt does not hold up the rows that decode."""
+
+def is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch raises no class of its own.
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
-class ForwardPass:
-    """Feeds rows to a model.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next tokens of one row, to be fed in one step."""
 
-    Each row has a cache of its own and a forward of its own. Batching replaces the body of `decode`, and nothing else
-    needs to know.
-    """
+    row: Row
+    ids: list[int]
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing of the row remains to be fed: then a token is chosen."""
+        return len(self.ids) == self.row.num_unfed
 
-    def prefill(self, row: Row) -> None:
-        """Feed the next piece of a row's prompt."""
-        self._feed(row, row.next_input(PREFILL_CHUNK))
 
-    def decode(self, rows: Sequence[Row], on_error: Callable[[Row, Exception], None]) -> None:
-        """One token for each row. An error concerns its own row alone."""
-        for row in rows:
-            try:
-                self._feed(row, row.next_input(1))
-            except Exception as error:
-                on_error(row, error)
+class ForwardPass(Protocol):
+    """Feeds rows to a model. Runs in the model's thread, under inference_mode."""
 
-    def probe(self) -> None:
-        """One token through the model as rows go, to see that it can, to warm it up or to time it."""
-        self._forward([0], DynamicCache(config=self._model.config))
+    max_pieces: int
+    """That one step may take."""
 
-    def _feed(self, row: Row, ids: list[int]) -> None:
-        if row.cache is None:
-            row.cache = DynamicCache(config=self._model.config)
-        row.fed(len(ids), self._forward(ids, row.cache))
+    @property
+    def cache_usage(self) -> float | None:
+        """Share of the room for keys and values that seated rows take; None: unknown. May be asked from any thread."""
 
-    def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
-        """Logits (vocabulary,) after the last of these ids; the cache grows by all of them."""
-        input_ids = torch.tensor([ids], dtype=torch.long, device=self._model.device)  # (1, tokens)
-        output = self._model(input_ids=input_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return output.logits[0, -1]
+    def seat(self, row: Row) -> bool:
+        """Give the row a place in the model's memory, and tell it what is there already; False while there is none."""
+
+    def extend(self, pieces: Sequence[Piece]) -> bool:
+        """Make room for what these pieces add; False if a row must leave first."""
+
+    def leave(self, row: Row) -> None:
+        """Take the place back."""
+
+    def step(self, pieces: Sequence[Piece]) -> torch.Tensor:
+        """Feed these; logits (pieces that are last, vocabulary) in their order. If it raises, nothing was fed."""
+
+    def shared(self, row: Row) -> int:
+        """How many of the row's first tokens need not be fed if it is seated now."""

@@ -5,20 +5,37 @@ from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
+    AutoProcessor,
+    AutoTokenizer,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 from transformers.utils import logging as transformers_logging
 
 from workers.engines.base import EngineSpec, Sampling
 from workers.engines.transformers.devices import choose_device_map, choose_dtype
+from workers.engines.transformers.quantizing import quantization_config
+from workers.engines.transformers.reranking import is_reranker_config
+from workers.engines.transformers.sentence_model import SentenceModel, read_sentence_model
 from workers.errors import LoadError
 
 logger = logging.getLogger(__name__)
 
 Report = Callable[[float], None]
+Loaded = TypeVar("Loaded")
 
 DEFAULT_CONTEXT_LENGTH = 4096
 """For models that name no bound, such as those with ALiBi positions or recurrent state."""
@@ -33,8 +50,14 @@ class LoadedModel:
 
     model: Any
     tokenizer: Any
+    processor: Any | None
+    """Of a model that sees."""
     is_causal: bool
-    """False: an encoder, which only makes embeddings."""
+    """False: an encoder, which only makes embeddings, or a classifier."""
+    is_classifier: bool
+    is_reranker: bool
+    """A classifier with one output, which says how well two texts belong together."""
+    sentence_model: SentenceModel
     context_length: int
     end_tokens: frozenset[int]
     default_sampling: Sampling
@@ -43,9 +66,18 @@ class LoadedModel:
 
 def load_model(spec: EngineSpec, report: Report) -> LoadedModel:
     """The model of this spec, on its device. Raises LoadError, whatever goes wrong."""
+    return _loaded(spec, lambda source: _load(spec, source, report))
+
+
+def load_speech_model(spec: EngineSpec, report: Report) -> tuple[Any, Any, Any]:
+    """A model that writes down speech, its tokenizer, and what makes features of samples. Raises LoadError."""
+    return _loaded(spec, lambda source: _load_speech(spec, source, report))
+
+
+def _loaded(spec: EngineSpec, load: Callable[[str], Loaded]) -> Loaded:
     source = resolve_source(spec.source)
     try:
-        return _load(spec, source, report)
+        return load(source)
     except LoadError:
         raise
     except Exception as error:
@@ -72,24 +104,61 @@ def resolve_source(source: str) -> str:
 
 def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    is_classifier = is_classifier_model(config)
+    sentence_model = SentenceModel() if is_classifier else read_sentence_model(source)
+    sees = is_seeing_model(config) and not sentence_model.is_declared
+    processor = _load_processor(source) if sees else None
+    tokenizer = processor.tokenizer if processor else AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     report(0.1)
-    is_causal = is_causal_model(config)
+    is_causal = sees or (is_causal_model(config) and not sentence_model.is_declared)
     device_map = choose_device_map(spec.device)
-    auto_class = AutoModelForCausalLM if is_causal else AutoModel
+    auto_class = AutoModelForImageTextToText if sees else _auto_class(is_causal=is_causal, is_classifier=is_classifier)
     dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config))
+    quantization = quantization_config(spec.quantization, dtype)
     with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
         model = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False
-        )
+            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False,
+            **({"quantization_config": quantization} if quantization else {}),
+        )  # fmt: skip
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,
+        processor=processor,
         is_causal=is_causal,
-        context_length=context_length(config, tokenizer),
+        is_classifier=is_classifier,
+        is_reranker=is_classifier and is_reranker_config(config),
+        sentence_model=sentence_model,
+        context_length=_asked_length(
+            spec, min(context_length(config, tokenizer), _num_positions(model), sentence_model.max_length or _NO_BOUND)
+        ),
         end_tokens=_end_tokens(model, tokenizer) if is_causal else frozenset(),
         default_sampling=_default_sampling(model) if is_causal else Sampling(temperature=1.0, top_p=1.0),
     )
+
+
+def _load_processor(source: str) -> Any:
+    processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+    if not (getattr(processor, "image_token", None) and hasattr(processor, "image_processor")):
+        raise LoadError(
+            f"This engine cannot show images to models of this kind ({type(processor).__name__}): their prompts have "
+            "no token for an image. Choose another engine, such as vllm."
+        )
+    return processor
+
+
+def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, Any, Any]:
+    if spec.quantization:
+        raise LoadError("Models for speech are not quantized by this engine. Leave the quantization empty.")
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    extractor = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
+    device_map = choose_device_map(spec.device)
+    dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(AutoModelForSpeechSeq2Seq, config))
+    with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
+        model = AutoModelForSpeechSeq2Seq.from_pretrained(
+            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False
+        )
+    return model.eval(), tokenizer, extractor
 
 
 def is_causal_model(config: Any) -> bool:
@@ -97,11 +166,43 @@ def is_causal_model(config: Any) -> bool:
     return any(name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in config.architectures or ())
 
 
+def is_seeing_model(config: Any) -> bool:
+    """Whether it writes text about images, one token after the other."""
+    names = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values()
+    return not config.is_encoder_decoder and any(name in names for name in config.architectures or ())
+
+
+def is_classifier_model(config: Any) -> bool:
+    """Whether its weights end in a head that labels whole texts."""
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+
+
+def _auto_class(*, is_causal: bool, is_classifier: bool) -> Any:
+    if is_classifier:
+        return AutoModelForSequenceClassification
+    return AutoModelForCausalLM if is_causal else AutoModel
+
+
 def context_length(config: Any, tokenizer: Any) -> int:
     """Tokens of prompt and answer together."""
     text_config = config.get_text_config()
     bounds = (getattr(text_config, "max_position_embeddings", None), tokenizer.model_max_length)
     return int(min((bound for bound in bounds if bound and bound < _NO_BOUND), default=DEFAULT_CONTEXT_LENGTH))
+
+
+def _num_positions(model: Any) -> int:
+    """RoBERTa and its kin count places from their padding's id on: so many fewer tokens than places fit."""
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if table is None or getattr(table, "padding_idx", None) is None:
+        return _NO_BOUND
+    return int(table.num_embeddings - table.padding_idx - 1)
+
+
+def _asked_length(spec: EngineSpec, most: int) -> int:
+    asked = spec.options.get("max_model_len", most)
+    if not 1 < asked <= most:
+        raise LoadError(f"The option max_model_len is {asked}; this model takes 2 to {most} tokens.")
+    return int(asked)
 
 
 def _num_parameters(auto_class: Any, config: Any) -> int:

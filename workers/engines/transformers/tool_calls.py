@@ -1,4 +1,4 @@
-"""Tool calls in a text as Hermes and Qwen models write them: `<tool_call>{"name": .., "arguments": ..}</tool_call>`."""
+"""Calls of tools in an answer's text, taken out of it while it grows, whatever the model's way of writing them."""
 
 import json
 import secrets
@@ -6,65 +6,93 @@ from typing import Any
 
 from workers.engines.base import ToolCall
 from workers.engines.stop_strings import held_back
+from workers.engines.transformers.call_formats import Call, CallFormat
 
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-
-Piece = str | ToolCall
+_NOT_CALLS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class ToolCallParser:
     """Follows one text and takes the calls out of it. What is no valid call after all comes back as text."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: CallFormat, max_calls: int | None = None) -> None:
+        """`max_calls`: those beyond are dropped."""
+        self._form = form
+        self._max_calls = max_calls
         self._held = ""
         self._is_inside = False
+        self._is_at_start = True
         self._space = ""
         self.num_calls = 0
 
-    def push(self, text: str) -> list[Piece]:
+    @property
+    def is_full(self) -> bool:
+        """No further call may come."""
+        return self.num_calls == self._max_calls
+
+    def push(self, text: str) -> list[str | ToolCall]:
         """What is certain now. Withheld: a call that is not closed, and what may become one, space before included."""
         self._held += text
-        pieces: list[Piece] = []
-        while (piece := self._next_piece()) is not None:
-            pieces.append(piece)
+        pieces: list[str | ToolCall] = []
+        while (found := self._next_pieces()) is not None:
+            pieces += found
         return [piece for piece in pieces if piece]
 
-    def flush(self) -> list[Piece]:
+    def flush(self) -> list[str | ToolCall]:
         """The rest. A call whose end is missing counts if it is whole otherwise."""
         rest, self._held = self._held, ""
         if self._is_inside:
-            return [self._parse(rest.removeprefix(_OPEN)) or self._space + rest]
+            return self._read(rest)
         # Space around calls is no answer.
         return [rest] if rest.strip() or (rest and not self.num_calls) else []
 
-    def _next_piece(self) -> Piece | None:
+    def _next_pieces(self) -> list[str | ToolCall] | None:
+        """None: nothing is certain before more has come."""
         if self._is_inside:
-            return self._take_call()
-        before, tag, after = self._held.partition(_OPEN)
-        if tag:
-            self._held, self._is_inside = tag + after, True
-            shown = before.rstrip()
-            self._space = before[len(shown) :]
-            return shown
-        certain = self._held[: len(self._held) - held_back(self._held, _OPEN)].rstrip()
+            return self._take_region()
+        if (at := self._opening_at()) is not None:
+            shown = self._held[:at].rstrip()
+            self._space, self._held = self._held[len(shown) : at], self._held[at:]
+            self._is_inside = True
+            return [shown]
+        return self._take_text()
+
+    def _take_text(self) -> list[str | ToolCall] | None:
+        certain = self._held[: len(self._held) - self._num_ambiguous()].rstrip()
         self._held = self._held[len(certain) :]
-        return certain or None
+        self._is_at_start = self._is_at_start and not certain
+        return [certain] if certain else None
 
-    def _take_call(self) -> Piece | None:
-        body, tag, after = self._held.partition(_CLOSE)
-        if not tag:
+    def _take_region(self) -> list[str | ToolCall] | None:
+        body, mark, after = self._held.partition(self._form.closing) if self._form.closing else ("", "", "")
+        if not mark:
             return None
-        self._held, self._is_inside = after, False
-        return self._parse(body.removeprefix(_OPEN)) or self._space + body + tag
+        self._held, self._is_inside, self._is_at_start = after, False, False
+        return self._read(body + mark)
 
-    def _parse(self, body: str) -> ToolCall | None:
+    def _opening_at(self) -> int | None:
+        places = [self._held.find(opening) for opening in self._form.openings if opening in self._held]
+        if not places:
+            return None
+        is_late = not self._is_at_start or bool(self._held[: min(places)].strip())
+        return None if self._form.is_only_first and is_late else min(places)
+
+    def _num_ambiguous(self) -> int:
+        if self._form.is_only_first and not self._is_at_start:
+            return 0
+        return max(held_back(self._held, opening) for opening in self._form.openings)
+
+    def _read(self, region: str) -> list[str | ToolCall]:
         try:
-            call = json.loads(body)
-            name, arguments = call["name"], call.get("arguments", {})
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return None
-        if not isinstance(name, str):
-            return None
+            calls = self._form.read(region)
+        except _NOT_CALLS:
+            calls = []
+        if not calls:
+            return [self._space + region]
+        room = len(calls) if self._max_calls is None else self._max_calls - self.num_calls
+        return [self._numbered(call) for call in calls[:room]]
+
+    def _numbered(self, call: Call) -> ToolCall:
+        name, arguments = call
         self.num_calls += 1
         return ToolCall(
             index=self.num_calls - 1, id=f"call_{secrets.token_hex(12)}", name=name, arguments=_as_json(arguments)

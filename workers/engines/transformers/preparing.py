@@ -1,0 +1,143 @@
+"""How a loaded model is fed: many rows at a time if it can be, with as much memory for them as there is."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from workers.engines.base import EngineSpec
+from workers.engines.transformers import attention
+from workers.engines.transformers.adapters import Adapters
+from workers.engines.transformers.attention import NotBatchable
+from workers.engines.transformers.batched_forward import BatchedForward
+from workers.engines.transformers.batched_forward import feed_in_pieces as feed_in_batch
+from workers.engines.transformers.devices import memory_for_cache, time_forward, tune_num_threads
+from workers.engines.transformers.forward import ForwardPass
+from workers.engines.transformers.loading import LoadedModel
+from workers.engines.transformers.single_forward import SingleForward, feed_in_pieces
+from workers.engines.transformers.slot_cache import SlotCache
+from workers.engines.transformers.slots import Room
+from workers.engines.transformers.vision_forward import VisionForward
+from workers.errors import LoadError
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PIECE_S = 0.1
+"""That a step's prompts may hold up the rows that answer."""
+_PROBE = ((11, 7, 3, 13, 5, 2, 17, 19, 23), (6, 9, 4, 8, 12))
+_MAX_PROBE_ERROR = 0.1
+"""Of the logits' own spread. Rounding of bf16 makes a few hundredths; rows that see each other make about 1."""
+_TIMED_ROWS = 8
+_TIMED_TOKENS = 32
+_STEP_TOKENS = range(64, 1025)
+"""Also where the timing was disturbed by something else on the machine."""
+_GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """The way into a model."""
+
+    forward: ForwardPass
+    is_batched: bool
+    max_step_tokens: int
+
+
+def prepare(loaded: LoadedModel, spec: EngineSpec, adapters: Adapters, progressed: Callable[[], None]) -> Feed:
+    """`progressed` tells that a long step goes on.
+
+    To be called in the model's thread, under inference_mode. Raises LoadError for too little memory.
+    """
+    max_step_tokens = _tune(loaded.model, spec)
+    if loaded.processor:
+        forward = VisionForward(loaded.model, progressed)
+        return Feed(forward=forward, is_batched=False, max_step_tokens=max_step_tokens)
+    rows, alone = _reference(loaded.model)
+    try:
+        room = make_room(_probe_batching(loaded.model, rows, alone), loaded, spec)
+    except LoadError:
+        raise
+    except Exception as error:
+        # Whatever a model that is built otherwise may raise when it is fed in this way.
+        logger.warning("This model answers its requests in turns, since it cannot be batched: %s", error)
+        _probe_single(loaded.model, rows, alone)
+        return Feed(forward=SingleForward(loaded.model, adapters), is_batched=False, max_step_tokens=max_step_tokens)
+    return Feed(forward=BatchedForward(loaded.model, adapters, room), is_batched=True, max_step_tokens=max_step_tokens)
+
+
+def _reference(model: Any) -> tuple[list[list[int]], torch.Tensor]:
+    """Some rows, and logits (rows, vocabulary) after each when it is fed alone and at once."""
+    size = model.get_input_embeddings().num_embeddings
+    rows = [[token % size for token in row] for row in _PROBE]
+    logits = [model(torch.tensor([row], device=model.device), use_cache=False).logits[0, -1] for row in rows]
+    return rows, torch.stack(logits)
+
+
+def _probe_batching(model: Any, rows: list[list[int]], alone: torch.Tensor) -> int:
+    """See that rows in a batch come out as alone; the bytes that a position of a row takes.
+
+    The model keeps the attention that it needs for that, unless this raises, whatever it is.
+    """
+    cache = SlotCache(num_slots=len(rows), capacity=max(map(len, rows)))
+    own = model.config._attn_implementation
+    try:
+        model.set_attn_implementation(attention.NAME)
+        _check(feed_in_batch(model, cache, rows), alone)
+    except BaseException:
+        model.set_attn_implementation(own)
+        raise
+    return cache.bytes_per_position
+
+
+def _probe_single(model: Any, rows: list[list[int]], alone: torch.Tensor) -> None:
+    """See that the model can be fed in pieces at all. Raises LoadError."""
+    try:
+        _check(feed_in_pieces(model, rows), alone)
+    except Exception as error:
+        raise LoadError(
+            f"This engine cannot run models of this kind ({model.config.model_type}), which say something else when "
+            f"they are fed in pieces: {error}. Choose another engine, such as vllm."
+        ) from error
+
+
+def _check(fed: torch.Tensor, alone: torch.Tensor) -> None:
+    fed, alone = fed.float(), alone.float()
+    error = (fed - alone).norm() / (alone - alone.mean(-1, keepdim=True)).norm()
+    # Written so that an error that is no number fails as well.
+    if not error < _MAX_PROBE_ERROR:
+        raise NotBatchable(f"its logits are {float(error):.0%} off")
+
+
+def make_room(bytes_per_position: int, loaded: LoadedModel, spec: EngineSpec) -> Room:
+    """How far the cache may grow. Raises LoadError where not even one request of full length fits."""
+    asked_gb = spec.options.get("kv_cache_gb")
+    budget = memory_for_cache(loaded.model.device) if asked_gb is None else int(asked_gb * _GIB)
+    max_positions = budget // bytes_per_position
+    if max_positions < loaded.context_length:
+        needed = loaded.context_length * bytes_per_position
+        raise LoadError(
+            f"One request of {loaded.context_length} tokens needs {needed / _GIB:.2f} GiB for keys and values, and "
+            f"there are {budget / _GIB:.2f} GiB. Set the option max_model_len to {max_positions} or less, or choose a "
+            "device with more memory."
+        )
+    return Room(
+        max_slots=spec.max_concurrency,
+        max_positions=min(max_positions, spec.max_concurrency * loaded.context_length),
+        max_length=loaded.context_length,
+    )
+
+
+def _tune(model: Any, spec: EngineSpec) -> int:
+    """The tokens that one step may take, once the number of threads is the best."""
+
+    def feed(num_tokens: int) -> None:
+        model(input_ids=torch.zeros((1, num_tokens), dtype=torch.long, device=model.device), use_cache=False)
+
+    if model.device.type == "cpu":
+        tune_num_threads(lambda: feed(min(spec.max_concurrency, _TIMED_ROWS)))
+    if asked := spec.options.get("max_num_batched_tokens"):
+        return max(1, int(asked))
+    per_token_s = time_forward(lambda: feed(_TIMED_TOKENS)) / _TIMED_TOKENS
+    return max(_STEP_TOKENS[0], min(_STEP_TOKENS[-1], int(_LONGEST_PIECE_S / per_token_s)))
