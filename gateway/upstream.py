@@ -109,8 +109,15 @@ class Reply:
         self._response.close()
 
     async def _received(self) -> bytes:
+        content = self._response.content
         with transport_errors:
-            return await self._response.content.readany()
+            try:
+                return await content.readany()
+            except (aiohttp.ClientError, OSError):
+                # After a loss aiohttp keeps to itself what had come before it; there is no public way to that.
+                if rest := content._read_nowait(-1):
+                    return rest
+                raise
 
 
 class PooledClient:
