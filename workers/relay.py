@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from protocol.transcription import ENDPOINT, form_of
 from workers.engine_process import EngineProcess
+from workers.hang_up import gone
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ def guarded(may_enter: Callable[[web.Request], bool], *, code: str, message: str
             return await handler(request)
         except web.HTTPException as error:
             return refusal(error.status, "bad_request", error.text or error.reason)
+        except ConnectionError as error:
+            return gone(request, error)
 
     return guard
 

@@ -46,6 +46,7 @@ from workers.engines.openai.transcriptions import (
     transcription_reply,
 )
 from workers.errors import BadRequest, EngineError, EngineFailed, Overloaded
+from workers.hang_up import gone
 
 logger = logging.getLogger(__name__)
 
@@ -240,8 +241,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _json(error_body(problem), status=error.status)
     except web.RequestPayloadError:
         return _error_response(BadRequest("The body of the request is not encoded as its headers say."))
-    except ConnectionError:
-        raise
+    except ConnectionError as error:
+        return gone(request, error)
     except Exception as error:
         return _error_response(_as_engine_error(error))
 
