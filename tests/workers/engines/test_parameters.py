@@ -140,6 +140,18 @@ async def test_logprobs_tell_each_token_and_its_alternatives(parrot: openai.Asyn
         assert item.logprob == item.top_logprobs[0].logprob <= 0
 
 
+@pytest.mark.parametrize("asked", [{"stop": "today"}, {"stop": " naïve"}, {"ignore_eos": True, "max_tokens": 30}])
+async def test_every_token_that_is_counted_has_its_logprob_also_where_it_has_no_text(
+    parrot: openai.AsyncOpenAI, asked: dict[str, Any]
+) -> None:
+    answer = await parrot.chat.completions.create(
+        **GREEDY | {"extra_body": {"ignore_eos": asked.pop("ignore_eos", False)}} | asked, logprobs=True
+    )
+
+    assert answer.choices[0].logprobs.content is not None  # type: ignore[union-attr]
+    assert len(answer.choices[0].logprobs.content) == answer.usage.completion_tokens  # type: ignore[union-attr]
+
+
 async def test_a_stream_tells_the_logprobs_of_its_own_tokens(parrot: openai.AsyncOpenAI) -> None:
     spelled = b""
     async for chunk in await parrot.chat.completions.create(**GREEDY, logprobs=True, stream=True):

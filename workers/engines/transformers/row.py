@@ -180,6 +180,9 @@ class Row:
 
     def _finished(self, reason: FinishReason) -> list[Event]:
         events = self._shown(self._prepared.text.flush())
+        if self._untold:
+            # Those of a stop string, say, or control tokens: they have no text to go with, but are counted.
+            events.append(self._told(""))
         if reason == "stop" and self._prepared.text.has_tool_calls:
             reason = "tool_calls"
         self._is_done = True
