@@ -14,10 +14,11 @@ class StopStrings:
         if not self._stops or self.is_matched:
             return "" if self.is_matched else text
         self._held += text
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
             self.is_matched = True
-            return self._release(min(found), keep_rest=False)
+            # The one that is complete first: that does not depend on how the text is cut into deltas.
+            return self._release(min(found)[1], keep_rest=False)
         return self._release(len(self._held) - self._ambiguous_length(), keep_rest=True)
 
     def flush(self) -> str:

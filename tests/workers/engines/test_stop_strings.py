@@ -1,8 +1,15 @@
 """Stop strings: found wherever the deltas are cut, nothing else lost or late."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workers.engines.stop_strings import StopStrings
+
+# Few letters, so that stop strings occur, overlap and nearly occur.
+LETTERS = "ab<é🦜"
+STOPS = st.lists(st.text(LETTERS, min_size=1, max_size=4), max_size=3).map(tuple)
+DELTAS = st.lists(st.text(LETTERS, max_size=4), max_size=12)
 
 
 def run(stops: tuple[str, ...], deltas: list[str]) -> list[str]:
@@ -35,3 +42,32 @@ def test_where_the_deltas_are_cut_makes_no_difference(cut: int) -> None:
 
 def test_a_stop_string_may_overlap_with_itself() -> None:
     assert "".join(run(("aab",), ["a", "a", "a", "b", "c"])) == "a"
+
+
+def before_first(stops: tuple[str, ...], text: str) -> str:
+    """The text before the stop string that is complete first; of several, before the longest."""
+    for end in range(len(text) + 1):
+        if found := [stop for stop in stops if text[:end].endswith(stop)]:
+            return text[: end - max(map(len, found))]
+    return text
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(STOPS, DELTAS)
+def test_what_is_shown_is_the_text_before_the_first_stop_string_however_it_is_cut(
+    stops: tuple[str, ...], deltas: list[str]
+) -> None:
+    assert "".join(run(stops, deltas)) == before_first(stops, "".join(deltas))
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(STOPS, DELTAS)
+def test_all_that_is_withheld_is_the_beginning_of_a_stop_string(stops: tuple[str, ...], deltas: list[str]) -> None:
+    follower, shown, come = StopStrings(stops), "", ""
+    for delta in deltas:
+        come, shown = come + delta, shown + follower.push(delta)
+        if follower.is_matched:
+            break
+        withheld = come.removeprefix(shown)
+        assert shown + withheld == come
+        assert not withheld or any(stop.startswith(withheld) for stop in stops)
