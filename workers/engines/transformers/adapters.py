@@ -95,8 +95,9 @@ def _deltas(config: Any, weights: Mapping[str, torch.Tensor], model: Any) -> Ite
             if module is model.get_output_embeddings():
                 # Which sees the last tokens of each row only.
                 raise LoadError(f"It changes {name}, which cannot be served. Merge it into its base instead.")
-            # The module's own weights may be quantized: their number format is none to compute in.
-            device = next(module.parameters()).device
+            # The module's own weights may be quantized: their number format is none to compute in. Or they may be
+            # prepacked, and no parameters.
+            device = next(itertools.chain(module.parameters(), module.buffers())).device
             down, up = (matrix.to(device, model.dtype) for matrix in (weights[key], up))
             yield name, Delta(down, up, _scale(config, name, len(down)))
 

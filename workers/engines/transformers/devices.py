@@ -80,13 +80,21 @@ def tune_num_threads(forward: Callable[[], Any]) -> int:
 
 def time_forward(forward: Callable[[], Any]) -> float:
     """Seconds, the fastest of some; the first, which is slow, does not count."""
-    forward()
-    durations = []
-    for _ in range(_NUM_TIMED_FORWARDS):
-        began = time.perf_counter()
+    return time_in_turns(forward)[0]
+
+
+def time_in_turns(*forwards: Callable[[], Any], num_rounds: int = _NUM_TIMED_FORWARDS) -> list[float]:
+    """Seconds of each, as time_forward does. In turns, so that what else the machine does hits all of them."""
+    for forward in forwards:
         forward()
-        durations.append(time.perf_counter() - began)
-    return min(durations)
+    rounds = [[_timed(forward) for forward in forwards] for _ in range(num_rounds)]
+    return [min(durations) for durations in zip(*rounds, strict=True)]
+
+
+def _timed(forward: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    forward()
+    return time.perf_counter() - began
 
 
 def _gpu_dtype(device_map: DeviceMap) -> torch.dtype:

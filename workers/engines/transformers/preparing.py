@@ -16,6 +16,7 @@ from workers.engines.transformers.batched_forward import feed_in_pieces as feed_
 from workers.engines.transformers.devices import memory_for_cache, time_forward, tune_num_threads
 from workers.engines.transformers.forward import ForwardPass
 from workers.engines.transformers.loading import LoadedModel
+from workers.engines.transformers.prepacking import prepack
 from workers.engines.transformers.single_forward import SingleForward, feed_in_pieces
 from workers.engines.transformers.slot_cache import SlotCache
 from workers.engines.transformers.slots import Room
@@ -50,7 +51,8 @@ def prepare(loaded: LoadedModel, spec: EngineSpec, adapters: Adapters, progresse
 
     To be called in the model's thread, under inference_mode. Raises LoadError for too little memory.
     """
-    max_step_tokens = _tune(loaded.model, spec)
+    _tune(loaded.model, spec)
+    max_step_tokens = _max_step_tokens(loaded.model, spec)
     if loaded.processor:
         forward = VisionForward(loaded.model, progressed)
         return Feed(forward=forward, is_batched=False, max_step_tokens=max_step_tokens)
@@ -129,15 +131,20 @@ def make_room(bytes_per_position: int, loaded: LoadedModel, spec: EngineSpec) ->
     )
 
 
-def _tune(model: Any, spec: EngineSpec) -> int:
-    """The tokens that one step may take, once the number of threads is the best."""
+def _tune(model: Any, spec: EngineSpec) -> None:
+    if model.device.type != "cpu":
+        return
+    tune_num_threads(lambda: _feed(model, min(spec.max_concurrency, _TIMED_ROWS)))
+    if num_prepacked := prepack(model):
+        logger.info("%d linear layers are quicker prepacked", num_prepacked)
 
-    def feed(num_tokens: int) -> None:
-        model(input_ids=torch.zeros((1, num_tokens), dtype=torch.long, device=model.device), use_cache=False)
 
-    if model.device.type == "cpu":
-        tune_num_threads(lambda: feed(min(spec.max_concurrency, _TIMED_ROWS)))
+def _max_step_tokens(model: Any, spec: EngineSpec) -> int:
     if asked := spec.options.get("max_num_batched_tokens"):
         return max(1, int(asked))
-    per_token_s = time_forward(lambda: feed(_TIMED_TOKENS)) / _TIMED_TOKENS
+    per_token_s = time_forward(lambda: _feed(model, _TIMED_TOKENS)) / _TIMED_TOKENS
     return max(_STEP_TOKENS[0], min(_STEP_TOKENS[-1], int(_LONGEST_PIECE_S / per_token_s)))
+
+
+def _feed(model: Any, num_tokens: int) -> None:
+    model(input_ids=torch.zeros((1, num_tokens), dtype=torch.long, device=model.device), use_cache=False)
