@@ -116,7 +116,7 @@ class SnapshotPoller:
         self.has_read = False
         """Until then nothing can be said of any key."""
         self._waiting: list[Future[None]] = []
-        self._waiting_lock = threading.Lock()
+        self._waiting_lock, self._reading = threading.Lock(), threading.Lock()
         self._is_failing = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gateway-snapshot", daemon=True)
@@ -131,8 +131,10 @@ class SnapshotPoller:
 
     def refresh(self) -> None:
         """Read now, in this thread. Raises what the database raises."""
-        self.latest = read_snapshot(self.latest)
-        self.has_read = True
+        # One after another: a reading that began earlier must not end later, and put an older state in force again.
+        with self._reading:
+            self.latest = read_snapshot(self.latest)
+            self.has_read = True
 
     async def next_reading(self) -> None:
         """Until a reading that begins after this call has ended, well or badly. Asks for no reading of its own, so

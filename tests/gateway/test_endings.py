@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from fleet.models import LanguageModel
-from gateway import runtime
 from gateway.issuing import issue_key
 from gateway.models import APIKey, ContentAction, ContentPolicy, CountSource, UsageRecord, UsageState
 from tests.gateway.conftest import HELLO, LiveGateway, add_replica, post, wait_until
@@ -322,8 +321,6 @@ def a_budget_that_is_used_up(scene):
 @pytest.fixture
 def play(gateway, key):
     """`play(table)`: provoke each line."""
-    # A reading of its own that began before a line would undo what the line made known.
-    runtime.current().poller.stop()
     scenes: list[Scene] = []
 
     def provoke_all(table: Table) -> None:
