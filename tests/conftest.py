@@ -1,5 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection, connections
 
 Flush = Callable[..., list[str]]
+
+_number = count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +46,18 @@ def _cheap_passwords() -> None:
 def _no_servers(request: pytest.FixtureRequest, settings: Any) -> None:
     if not asks_for_the_database(request.node):
         settings.CHANNEL_LAYERS, settings.CACHES = {}, {}
+        return
+    # A cache is no part of the database: what one test counts there, the next one would find, in any process.
+    cache = settings.CACHES["default"] | {"KEY_PREFIX": f"test-{os.getpid()}-{next(_number)}"}
+    settings.CACHES = {"default": cache}
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """A busy machine may keep a worker, or those who ask it, from saying anything for seconds."""
+    monkeypatch.setattr("gateway.upstream.QUICK_S", 30.0)
+    settings.UPSTREAM_CONNECT_TIMEOUT = timedelta(seconds=30)
+    settings.SILENT_AFTER = timedelta(minutes=10)
 
 
 @pytest.fixture(scope="session")

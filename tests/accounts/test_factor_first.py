@@ -10,6 +10,7 @@ from allauth.mfa.totp.internal.auth import (
 )
 from channels.testing import WebsocketCommunicator
 from django.test import AsyncClient, Client
+from django.utils.timezone import now
 
 from accounts.models import SignInRules, User
 from config.asgi import websockets
@@ -38,7 +39,8 @@ def test_programs_that_come_with_a_session_are_told(ada_client: Client, ask_of):
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "second_factor_required")
 
 
-def test_adding_one_opens_everything(ada_client: Client, ask_of):
+def test_adding_one_opens_everything(ada_client: Client, ask_of, time_machine):
+    time_machine.move_to(now(), tick=False)  # a code lives for half a minute, and then for another that begins anew
     ask_of("everybody")
     ada_client.post("/account/confirm/", {"password": "correct horse"})
     secret = ada_client.get("/account/app/").context["form"].secret
@@ -80,5 +82,5 @@ async def test_live_connections_stay_closed_as_well(async_client: AsyncClient, a
     await async_client.aforce_login(ada)
     cookie = f"sessionid={async_client.cookies['sessionid'].value}".encode()
     socket = WebsocketCommunicator(websockets, "/ws/chat/", headers=[(b"cookie", cookie)])
-    is_open, _ = await socket.connect()
+    is_open, _ = await socket.connect(timeout=30)
     assert not is_open

@@ -101,4 +101,4 @@ async def test_no_socket_opens_before_they_are_accepted(async_client: AsyncClien
     socket = WebsocketCommunicator(websockets, "/ws/fleet/", headers=[(b"cookie", cookie), (b"host", b"testserver")])
     opened, _ = await socket.connect(timeout=60)
     assert opened == has_accepted
-    await socket.disconnect()
+    await socket.disconnect(timeout=30)

@@ -39,7 +39,9 @@ def fake() -> Iterator[FakeReplica]:
 
 
 @pytest.fixture
-async def gateway(transactional_db: None, settings: Any, tmp_path: Any, fake: FakeReplica) -> AsyncIterator[Any]:
+async def gateway(
+    transactional_db: None, patience: None, settings: Any, tmp_path: Any, fake: FakeReplica
+) -> AsyncIterator[Any]:
     """A running gateway of this process. It knows the model "fake-1", with one replica."""
 
     settings.JOURNAL_DIR = tmp_path / "journal"

@@ -16,7 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils.timezone import now
 
 from chat import live
-from chat.consumers import MAX_FRAME_BYTES
+from chat.consumers import MAX_FRAME_BYTES, Allowance
 from chat.models import Conversation, Message, MessagePhase
 from chat.routing import websocket_urlpatterns
 from gateway import runtime
@@ -212,8 +212,9 @@ async def test_a_tab_with_messages_that_are_gone_is_sent_everything(tab):
     await tab.ask()
     await tab.until("state", "complete")
     await tab.send(type="join", after=str(uuid4()))
-    state = await tab.until("state")
-    assert state["after"] is None
+    # The end of an answer may be told twice: a tab that is slow to read its beginning finds it ended.
+    while (state := await tab.until("state"))["after"] is not None:
+        pass
     assert "Tell me a story" in state["html"]
 
 
@@ -241,7 +242,8 @@ async def test_another_answer_can_be_asked_for_and_the_first_shown_again(tab):
     while "2 / 2" not in (await tab.until("state", "complete"))["html"]:
         pass
     await tab.send(type="show", message_id=str(first.pk))
-    assert "1 / 2" in (await tab.until("state"))["html"]
+    while "1 / 2" not in (await tab.until("state", "complete"))["html"]:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -342,8 +344,10 @@ async def test_a_stranger_who_speaks_before_hearing_the_refusal_stops_nobodys_an
     await stranger.send(type="stop")
     await stranger.close_code()
     await stranger.leave()
-    await asyncio.sleep(0.5)
-    assert await Message.objects.filter(phase="streaming").acount() == 1
+    # An answer hears one word after another: what it reports now, it does after what the stranger may have said.
+    await tab.send(type="join", after=None)
+    await tab.until("live")
+    assert not await is_settled()
 
 
 async def test_whoever_is_not_signed_in_hears_nothing(gateway, conversation):
@@ -363,7 +367,8 @@ async def test_a_frame_beyond_all_bounds_closes_the_socket(tab):
     assert await tab.close_code() == 4413
 
 
-async def test_a_tab_that_hammers_is_slowed_down(tab):
+async def test_a_tab_that_hammers_is_slowed_down(tab, monkeypatch):
+    monkeypatch.setattr(Allowance, "PER_SECOND", 0.0)
     for _ in range(40):
         await tab.send(type="stop")
     assert (await tab.until("refused"))["code"] == "too_fast"

@@ -20,7 +20,7 @@ async def ask(*parts: bytes, announced: bytes | None = None) -> int:
     exchange = ApplicationCommunicator(BodyLimit(echo_size, 10), {"type": "http", "headers": headers})
     for part in parts:
         await exchange.send_input({"type": "http.request", "body": part, "more_body": part is not parts[-1]})
-    return (await exchange.receive_output())["status"]
+    return (await exchange.receive_output(timeout=30))["status"]
 
 
 async def test_a_body_within_the_bound_passes():

@@ -64,4 +64,4 @@ async def test_the_chat_is_guarded_so(origin, answers):
     socket = WebsocketCommunicator(websockets, f"/ws/chat/{uuid4()}/", headers=headers)
     connected, _ = await socket.connect(timeout=30)
     assert connected is answers
-    await socket.disconnect()
+    await socket.disconnect(timeout=30)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import openai
@@ -59,7 +60,7 @@ class LiveGateway:
             await runtime.stop()
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 20) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -118,6 +119,12 @@ def add_adapter(name: str) -> None:
         replica.save()
 
 
+@pytest.fixture(autouse=True)
+def _allowances_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that run beside this one may have the same Redis, and keys with the same ids."""
+    monkeypatch.setattr("gateway.allowances._PREFIX", f"flotilla:allowance:{uuid4().hex}:")
+
+
 @pytest.fixture
 def fake() -> Iterator[FakeReplica]:
     replica = FakeReplica()
@@ -146,7 +153,7 @@ def other_key(transactional_db: None) -> str:
 
 
 @pytest.fixture
-def gateway(transactional_db: None, settings, tmp_path, key: str, replica: Replica) -> Iterator[LiveGateway]:
+def gateway(patience: None, settings, tmp_path, key: str, replica: Replica) -> Iterator[LiveGateway]:
     """One model, "fake-1", with one replica."""
     settings.JOURNAL_DIR = tmp_path / "journal"
     settings.RETURN_WITHIN = timedelta(seconds=1)

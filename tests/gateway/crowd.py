@@ -45,15 +45,6 @@ class Crowd:
         """Ask, and do not wait for the answer."""
         return Asked(asyncio.run_coroutine_threadsafe(self._ask(key, BODY | more), self._loop))
 
-    def keep_asking(self, key: str, num: int) -> None:
-        """So many callers, each of which asks again as soon as it is answered, until the crowd is closed."""
-        for _ in range(num):
-            asyncio.run_coroutine_threadsafe(self._keep_asking(key), self._loop)
-
-    async def _keep_asking(self, key: str) -> None:
-        while True:
-            await self._ask(key, BODY)
-
     async def _ask(self, key: str, body: dict[str, Any]) -> Heard:
         headers = {"Authorization": f"Bearer {key}"}
         async with self._session.post(self._url, json=body, headers=headers) as answer:

@@ -141,11 +141,6 @@ async def linger(replica: "FakeReplica", request: web.Request, body: dict[str, A
         replica.num_open -= 1
 
 
-async def take_a_moment(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-    await asyncio.sleep(0.01)
-    return await answer(replica, request, body)
-
-
 async def die_after_one_word(replica: "FakeReplica", request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     response = await begin_stream(request, body)
     await response.write(chunk(body["model"], {"content": WORDS[0]}))
@@ -263,7 +258,7 @@ class FakeReplica:
         await self._releases.acquire()
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _start(self, port: int) -> int:
         app = web.Application(client_max_size=2**30)

@@ -27,7 +27,7 @@ def call(model: str = "fake-1", **body) -> Call:
 
 
 @pytest.fixture
-async def running(replica, settings, tmp_path):
+async def running(replica, patience, settings, tmp_path):
     settings.JOURNAL_DIR = tmp_path
     yield await runtime.ready()
     await runtime.stop()
@@ -80,7 +80,8 @@ async def test_never_beginning_to_read_stops_the_engine(running, fake):
 
 
 @pytest.mark.parametrize("fails", [fail_after_one_word, fail_and_linger])
-async def test_a_stream_that_fails_raises_with_the_engines_code(running, fake, fails):
+async def test_a_stream_that_fails_raises_with_the_engines_code(running, fake, fails, monkeypatch):
+    monkeypatch.setattr("gateway.upstream.QUICK_S", 0.1)  # so long the rest of the stream is waited for
     fake.behave = fails
     with pytest.raises(StreamFailed) as failed:
         async with await open_generation(call()) as generation:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.queue import FairQueue
@@ -19,6 +19,7 @@ class Ticket:
     cost: int = 1
 
 
+PATIENTLY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 WEIGHTS = {"a": 1, "b": 2, "c": 5}
 LANES = list(WEIGHTS)
 tickets = st.builds(
@@ -80,6 +81,7 @@ def test_of_a_full_queue_the_last_of_the_longest_lane_is_the_one_to_go():
     assert queue_of([*crowd(light=3), *heavy]).greediest() == Ticket("light", 2)
 
 
+@PATIENTLY
 @given(crowds)
 def test_everybody_is_served_once_and_in_the_order_of_their_lane(waiting):
     queue = queue_of(waiting)
@@ -90,6 +92,7 @@ def test_everybody_is_served_once_and_in_the_order_of_their_lane(waiting):
     assert not queue
 
 
+@PATIENTLY
 @given(crowds, st.data())
 def test_the_order_that_is_told_is_the_order_that_comes(waiting, data):
     queue = queue_of(waiting)
@@ -98,6 +101,7 @@ def test_the_order_that_is_told_is_the_order_that_comes(waiting, data):
     assert served(queue) == told
 
 
+@PATIENTLY
 @given(crowds, st.data())
 def test_who_was_served_in_vain_is_the_next_again_and_has_paid_nothing(waiting, data):
     queue = queue_of(waiting)
@@ -107,6 +111,7 @@ def test_who_was_served_in_vain_is_the_next_again_and_has_paid_nothing(waiting, 
     assert list(queue) == before
 
 
+@PATIENTLY
 @given(crowds, st.data())
 def test_who_leaves_holds_up_nobody(waiting, data):
     queue = queue_of(waiting)
@@ -117,6 +122,7 @@ def test_who_leaves_holds_up_nobody(waiting, data):
     assert set(served(queue)) == set(waiting) - gone
 
 
+@PATIENTLY
 @given(st.lists(st.sampled_from(LANES), min_size=1, max_size=60), st.lists(st.integers(1, 9), min_size=60, max_size=60))
 def test_while_two_lanes_wait_neither_is_ahead_by_more_than_the_longest_request(lanes, costs):
     waiting = [Ticket(lane, number, cost=cost) for number, (lane, cost) in enumerate(zip(lanes, costs, strict=False))]

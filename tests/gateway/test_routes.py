@@ -1,5 +1,7 @@
 """Names that are no models: aliases, splits, fallbacks."""
 
+from datetime import timedelta
+
 import openai
 import pytest
 from django.contrib.auth import get_user_model
@@ -166,7 +168,7 @@ def test_a_failure_that_the_route_names_is_another_models_chance(
     gateway, key, make_route, fake, other, settings, fault, failure
 ):
     fake.behave = fault
-    settings.UPSTREAM_READ_TIMEOUT /= 600
+    settings.UPSTREAM_READ_TIMEOUT = timedelta(seconds=2)
     make_route({"fake-1": 100}, ("fake-2", [failure]))
     answer = post(gateway, key, "/chat/completions", ASKED)
     assert (answer.status_code, answer.json()["model"]) == (200, "gpt-4o-mini")

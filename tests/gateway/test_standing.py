@@ -44,7 +44,9 @@ def num_told() -> int:
 
 def test_a_stream_says_how_it_stands_until_its_answer_begins(busy, key, fake):
     asked = [busy.ask(key, stream=True) for _ in range(2)]
-    wait_until(lambda: num_told() >= 4)
+    wait_until(lambda: runtime.current().admission.num_waiting == 2)
+    before = num_told()
+    wait_until(lambda: num_told() >= before + 4)
     fake.release(3)
     heard = [one.heard() for one in asked]
     assert [one.status for one in heard] == [200, 200]

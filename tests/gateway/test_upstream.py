@@ -32,6 +32,6 @@ async def test_what_had_arrived_when_the_connection_was_lost_is_read_before_the_
 
 
 async def _until_lost(reply: Reply) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while reply._response.content.exception() is None:  # noqa: ASYNC110 - the loss of a connection sets no event
             await asyncio.sleep(0.01)

@@ -48,7 +48,8 @@ def test_the_key_is_written_nowhere_and_never_shown_again(admin_client: Client, 
     key = shown_key(admin_client.post(ADD, form).content.decode())
     rows = [*APIKey.objects.values_list(), *LogEntry.objects.values_list()]
     sessions = [session.get_decoded() for session in Session.objects.all()]
-    pages = [reverse("admin:gateway_apikey_changelist"), reverse("admin:gateway_apikey_change", args=[1]), "/keys/"]
+    change = reverse("admin:gateway_apikey_change", args=[APIKey.objects.get().pk])
+    pages = [reverse("admin:gateway_apikey_changelist"), change, "/keys/"]
     later = [admin_client.get(page).content.decode() for page in pages]
     assert key not in f"{rows} {sessions} {later}"
 

@@ -162,10 +162,11 @@ def test_nonsense_in_the_address_is_named_and_shows_the_usual_days(page: Client,
 @pytest.mark.django_db(transaction=True)
 async def test_the_export_has_a_line_for_each_hour_user_key_and_model(async_client: AsyncClient, admin_user):
     await async_client.aforce_login(admin_user)
+    an_hour = now()
     for model in ("a", "a", "b"):
         await UsageRecord.objects.acreate(
             request_id=f"req-{next(numbers)}",
-            created_at=now(),
+            created_at=an_hour,
             user_id=1,
             model=model,
             state="complete",

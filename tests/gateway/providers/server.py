@@ -61,7 +61,7 @@ class ProviderServer:
         return web.Response()
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _start(self) -> int:
         @web.middleware

@@ -173,5 +173,5 @@ def test_hanging_up_closes_the_connection_to_it(client, server):
     stream = client.chat.completions.create(**STREAM)
     next(chunk for chunk in stream if chunk.choices[0].delta.content)
     stream.close()
-    assert server.left.wait(20)
+    assert server.left.wait(30)
     assert the_record().count_source == CountSource.ESTIMATED

@@ -94,7 +94,7 @@ def test_hanging_up_closes_the_connection_to_the_provider(client, server):
     stream = client.chat.completions.create(**STREAM)
     next(chunk for chunk in stream if chunk.choices[0].delta.content)
     stream.close()
-    assert server.left.wait(20)
+    assert server.left.wait(30)
     record = the_record()
     assert (record.state, record.count_source, record.completion_tokens) == (
         UsageState.CUT_BY_CLIENT,
