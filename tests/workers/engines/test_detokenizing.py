@@ -1,8 +1,13 @@
 """From tokens to text: whole characters, exact spaces, nothing lost."""
 
+import random
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from tests.workers.engines.tiny_models import make_tokenizer
 from workers.engines.transformers.detokenizer import Detokenizer
@@ -31,6 +36,8 @@ def make_sentencepiece_like() -> PreTrainedTokenizerFast:
 
 
 TOKENIZERS = {"byte level": make_tokenizer(), "sentencepiece": make_sentencepiece_like()}
+BYTE_OF = {letter: byte for byte, letter in bytes_to_unicode().items()}
+"""How a byte-level vocabulary writes bytes."""
 
 
 def deltas(tokenizer: PreTrainedTokenizerFast, ids: list[int], context: list[int] | None = None) -> list[str]:
@@ -53,6 +60,48 @@ def test_no_delta_ends_inside_a_character(kind: str) -> None:
     ids = TOKENIZERS[kind](text, add_special_tokens=False)["input_ids"]
 
     assert not any("�" in delta for delta in deltas(TOKENIZERS[kind], ids))
+
+
+def spellings(kind: str) -> dict[bytes, list[int]]:
+    """Bytes → the tokens that stand for them alone."""
+    found: dict[bytes, list[int]] = {}
+    for piece, token in TOKENIZERS[kind].get_vocab().items():
+        if token not in TOKENIZERS[kind].all_special_ids and (spelled := spelling(kind, piece)):
+            found.setdefault(spelled, []).append(token)
+    return found
+
+
+def spelling(kind: str, piece: str) -> bytes:
+    if kind == "byte level":
+        return bytes(BYTE_OF[letter] for letter in piece)
+    return bytes.fromhex(piece[3:5]) if piece.startswith("<0x") else piece.replace("▁", " ").encode()
+
+
+SPELLINGS = {kind: spellings(kind) for kind in TOKENIZERS}
+
+
+def cut_into_tokens(kind: str, text: str, chance: random.Random) -> list[int]:
+    """One of the ways in which a model may say this."""
+    rest, known, ids = text.encode(), SPELLINGS[kind], []
+    while rest:
+        spelled = chance.choice([start for start in known if rest.startswith(start)])
+        ids.append(chance.choice(known[spelled]))
+        rest = rest.removeprefix(spelled)
+    return ids
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_any_text_however_it_is_cut_into_tokens_comes_whole_and_without_half_a_character(kind: str) -> None:
+    @settings(derandomize=True, deadline=None, max_examples=200)
+    @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="�"), max_size=20), st.randoms())
+    def check(text: str, chance: random.Random) -> None:
+        ids = cut_into_tokens(kind, text, chance)
+        shown = deltas(TOKENIZERS[kind], ids)
+
+        assert "".join(shown) == TOKENIZERS[kind].decode(ids)
+        assert "�" not in "".join(shown)
+
+    check()
 
 
 def test_a_continued_prompt_keeps_the_space_between() -> None:

@@ -29,22 +29,59 @@ def drawn(num: int = 4000, logits: torch.Tensor = LOGITS, **asked: Any) -> Count
     return Counter(tokens(logits, [sampler(seed, **asked) for seed in range(num)]))
 
 
-def shares(logits: torch.Tensor, **asked: Any) -> list[float]:
-    counts = drawn(logits=logits, **asked)
-    return [counts[token] / counts.total() for token in range(len(logits))]
+def distribution(
+    logits: torch.Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+) -> list[float]:
+    """What the parameters say, token by token: the likeliest that they leave, in their old proportions."""
+    probabilities = (logits.double() / temperature).softmax(-1).tolist()
+    by_rank = sorted(range(len(probabilities)), key=lambda token: -probabilities[token])
+    kept, before = {}, 0.0
+    for rank, token in enumerate(by_rank):
+        if (top_k and rank >= top_k) or before >= top_p or probabilities[token] < min_p * max(probabilities):
+            break
+        kept[token] = probabilities[token]
+        before += probabilities[token]
+    return [kept.get(token, 0.0) / before for token in range(len(probabilities))]
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_tokens_come_as_often_as_their_probabilities_say(temperature: float) -> None:
-    expected = (LOGITS / temperature).softmax(-1).tolist()
+def surprise(counts: Counter[int], expected: list[float]) -> float:
+    """How likely it is that counts differ so much from what is expected, by chance alone: Pearson's chi-squared."""
+    assert all(expected[token] for token in counts), "a token came that the parameters leave out"
+    terms = [(counts[token] - counts.total() * share) ** 2 / share for token, share in enumerate(expected) if share]
+    statistic, freedom = sum(terms) / counts.total(), len(terms) - 1
+    return float(torch.special.gammaincc(torch.tensor(freedom / 2), torch.tensor(statistic / 2)))
 
-    assert shares(LOGITS, temperature=temperature) == pytest.approx(expected, abs=0.03)
+
+HUNDREDS = torch.randn(400, generator=torch.Generator().manual_seed(3))
+"""More tokens than the sampler looks at first."""
 
 
-def test_truncated_tokens_come_as_often_as_their_probabilities_say() -> None:
-    expected = [*LOGITS[:3].softmax(-1).tolist(), 0, 0, 0]
+@pytest.mark.parametrize("logits", [LOGITS, HUNDREDS], ids=["few", "hundreds"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"temperature": 0.5},
+        {"temperature": 2.0},
+        {"top_k": 3},
+        {"top_k": 300},
+        {"top_p": 0.8},
+        {"top_p": 0.97},
+        {"min_p": 0.1},
+        {"min_p": 0.01, "temperature": 1.5},
+        {"top_k": 4, "top_p": 0.95, "min_p": 0.05, "temperature": 0.8},
+    ],
+    ids=str,
+)
+def test_tokens_come_as_often_as_their_probabilities_say(asked: dict[str, Any], logits: torch.Tensor) -> None:
+    # Seeds are fixed, so this is no matter of luck; the bound only says how good a fit is good enough.
+    assert surprise(drawn(10_000, logits, **asked), distribution(logits, **asked)) > 0.001
 
-    assert shares(LOGITS, top_k=3) == pytest.approx(expected, abs=0.03)
+
+def test_one_seeds_tokens_come_as_often_as_their_probabilities_say() -> None:
+    places = [sampler(5, said=(0,) * place) for place in range(2000)]
+
+    assert surprise(Counter(tokens(LOGITS, places)), distribution(LOGITS)) > 0.001
 
 
 @pytest.mark.parametrize(
