@@ -10,6 +10,7 @@ memory, descriptors and threads be as before. Exit status 1: something was wrong
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -94,6 +95,9 @@ async def main() -> int:
     parser.add_argument("--model", type=Path, default=WEIGHTS, help="of Llama's kind; by default the demo model")
     parser.add_argument("--log", type=Path, default=Path("/tmp/soak.log"), help="what the worker says")
     options = parser.parse_args()
+    # Told to end, it ends the worker too.
+    running = asyncio.current_task()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: running and running.cancel())
     async with served(options.model, options.log) as server:
         soak = Soak(server, Oracle(options.model), options.seed)
         await soak.run(60 * options.minutes)
