@@ -169,7 +169,7 @@ class Caller:
     async def want_a_form(self) -> None:
         """JSON by a schema, a regular expression, a choice, a grammar."""
         asked, is_right = self.chance.choice(FORMS)
-        body = {**self._sampled(), **asked, "max_tokens": self.chance.choice((20, 100, 300))}
+        body = {**self._sampled(), **asked, "max_tokens": self.chance.choice((20, 100, 200))}
         answer = await self._answer(body)
         for index, reason in answer.finish_reasons.items():
             if reason == "stop" and not is_right(answer.texts[index]):
