@@ -86,6 +86,7 @@ ENGINE_KINDS: Mapping[str, EngineKind] = {
             "kv_cache_gb": _NUMBER,
             "long_inputs": _STRING,
             "max_audio_s": _INTEGER,
+            "chat_template": _STRING,
         },
         choices={"long_inputs": tuple(LongInputs)},
         quantizations=("int8", "nf4"),

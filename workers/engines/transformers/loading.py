@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import logging as transformers_logging
 
 from workers.engines.base import EngineSpec, Sampling
+from workers.engines.transformers.chat_template import use_asked_template
 from workers.engines.transformers.devices import choose_device_map, choose_dtype
 from workers.engines.transformers.quantizing import quantization_config
 from workers.engines.transformers.reranking import is_reranker_config
@@ -109,6 +110,7 @@ def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     sees = is_seeing_model(config) and not sentence_model.is_declared
     processor = _load_processor(source) if sees else None
     tokenizer = processor.tokenizer if processor else AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    use_asked_template(tokenizer, spec)
     report(0.1)
     is_causal = sees or (is_causal_model(config) and not sentence_model.is_declared)
     device_map = choose_device_map(spec.device)
