@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sized
@@ -37,7 +36,7 @@ from workers.engines.base import (
     Sampling,
     Usage,
 )
-from workers.engines.limits import check_room, completion_budget
+from workers.engines.limits import completion_budget
 from workers.engines.transformers.adapter_roster import Roster
 from workers.engines.transformers.adapters import Adapters
 from workers.engines.transformers.answer_grammar import Wanted
@@ -47,6 +46,7 @@ from workers.engines.transformers.embedding import Embedder
 from workers.engines.transformers.grammars import Constraint, Grammars
 from workers.engines.transformers.images import Seen, Viewer, images_in
 from workers.engines.transformers.inputs import InputEncoder, check_ids
+from workers.engines.transformers.line import Line
 from workers.engines.transformers.loading import LoadedModel, load_model
 from workers.engines.transformers.markup import Markup, markup_of
 from workers.engines.transformers.outbox import Outbox
@@ -102,8 +102,7 @@ class TransformersEngine(Engine):
         self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._is_batched = False
         self._grammars: Grammars | None = None
-        self._num_open = 0
-        self._mean_duration_s = 1.0
+        self._line = Line(spec.max_concurrency)
 
     async def load(self, report: Callable[[float], None]) -> ModelInfo:
         self._loaded = await self._in_model_thread(lambda: load_model(self._spec, report))
@@ -144,7 +143,7 @@ class TransformersEngine(Engine):
         return await self._roster.use(wanted)
 
     async def generate(self, request: Generate) -> "TransformersGeneration":
-        self._open()
+        self._line.join()
         try:
             seen = await self._in_encoding_thread(lambda: self._look_at(request))
             prompt = await self._in_encoding_thread(lambda: self._encode(request, seen))
@@ -153,38 +152,38 @@ class TransformersEngine(Engine):
             outbox = Outbox(asyncio.get_running_loop())
             row = Row(replace(self._prepare(request, prompt, constraint, thoughts), seen=seen), outbox)
         except BaseException:
-            self._num_open -= 1
+            self._line.leave()
             raise
         self._steps.submit(row)
-        return TransformersGeneration(row, outbox, self._closed)
+        return TransformersGeneration(row, outbox, self._line.leave)
 
     async def embed(
         self, inputs: list[str] | list[list[int]], dimensions: int | None = None, *, model: str = ""
     ) -> Embeddings:
         adapter = self._roster.adapter(model)
-        inputs_pieces = await self._in_encoding_thread(lambda: self._inputs.pieces(inputs))
-        ids = [piece for pieces in inputs_pieces for piece in pieces]
-        vectors = await self._in_batches(ids, partial(self._embedder.embed, adapter=adapter))
-        whole = await self._in_encoding_thread(lambda: self._embedder.whole(inputs_pieces, vectors, dimensions))
+        with self._line.place():
+            inputs_pieces = await self._in_encoding_thread(lambda: self._inputs.pieces(inputs))
+            ids = [piece for pieces in inputs_pieces for piece in pieces]
+            vectors = await self._in_batches(ids, partial(self._embedder.embed, adapter=adapter))
+            whole = await self._in_encoding_thread(lambda: self._embedder.whole(inputs_pieces, vectors, dimensions))
         return Embeddings(vectors=whole, usage=Usage(prompt_tokens=sum(map(len, ids))))
 
     async def classify(self, inputs: list[str]) -> Classifications:
-        ids = await self._in_encoding_thread(lambda: [piece for (piece,) in self._inputs.pieces(inputs)])
-        scores = await self._in_batches(ids, self._classifier.classify)
+        with self._line.place():
+            ids = await self._in_encoding_thread(lambda: [piece for (piece,) in self._inputs.pieces(inputs)])
+            scores = await self._in_batches(ids, self._classifier.classify)
         return Classifications(scores=scores, usage=Usage(prompt_tokens=sum(map(len, ids))))
 
     async def rerank(self, query: str, documents: list[str]) -> Ranking:
-        pairs = await self._in_encoding_thread(lambda: self._inputs.pairs(query, documents))
-        scores = await self._in_batches(pairs, self._reranker.scores)
+        with self._line.place():
+            pairs = await self._in_encoding_thread(lambda: self._inputs.pairs(query, documents))
+            scores = await self._in_batches(pairs, self._reranker.scores)
         return Ranking(scores=scores, usage=Usage(prompt_tokens=sum(map(len, pairs))))
 
     async def tokenize(self, request: Generate) -> list[int]:
         # Images may have been sent with it, and wait for their turn as those of other requests do.
-        self._open()
-        try:
+        with self._line.place():
             return await self._in_encoding_thread(lambda: self._encode(request, self._look_at(request)))
-        finally:
-            self._num_open -= 1
 
     def stats(self) -> EngineStats:
         if self._steps.turn_s > _LONGEST_TURN_S:
@@ -356,15 +355,6 @@ class TransformersEngine(Engine):
             results = await self._in_model_thread(partial(act, batch))
             found |= zip(positions, results, strict=True)
         return [found[position] for position in range(len(ids))]
-
-    def _open(self) -> None:
-        """One request more. Raises Overloaded."""
-        check_room(self._num_open, self._spec.max_concurrency, math.ceil(self._mean_duration_s))
-        self._num_open += 1
-
-    def _closed(self, duration_s: float) -> None:
-        self._num_open -= 1
-        self._mean_duration_s += 0.1 * (duration_s - self._mean_duration_s)
 
 
 class TransformersGeneration:
