@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from fleet.models import Replica
 from fleet.snapshot import FleetSnapshot, read_fleet_snapshot
 from gateway.routes import RouteEntry, Share, read_routes
-from protocol.control import ReplicaPhase
+from protocol.control import ANSWERING, ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def _phases(models: set[str]) -> dict[str, list[str]]:
 def _reason(phases: Sequence[str]) -> str:
     if not phases:
         return _("no worker has taken it yet")
-    if ReplicaPhase.READY in phases:
+    if not ANSWERING.isdisjoint(phases):
         return _("its worker is away")
     if ReplicaPhase.FAILED in phases:
         return _("it failed to load")

@@ -124,7 +124,7 @@ def _progress(credentials: Credentials, started_at: datetime) -> tuple[str, bool
 
 def _describe(replica: Replica, credentials: Credentials) -> tuple[str, bool]:
     match replica.phase:
-        case ReplicaPhase.READY:
+        case ReplicaPhase.READY | ReplicaPhase.ASLEEP | ReplicaPhase.WAKING:
             return f"{replica.deployment.model} is ready", _is_routed(replica.deployment.model.name, credentials)
         case ReplicaPhase.LOADING:
             return f"loading {replica.deployment.model}: {replica.progress:.0%}", False

@@ -15,6 +15,7 @@ STOPPED = "stopped"
 _TONES = {
     ReplicaPhase.READY.value: "success",
     ReplicaPhase.LOADING.value: "info",
+    ReplicaPhase.WAKING.value: "info",
     ReplicaPhase.DRAINING.value: "warning",
     ReplicaPhase.FAILED.value: "danger",
     LOST: "danger",
@@ -41,8 +42,9 @@ def state_badge(state: WorkerState) -> Badge:
 
 
 def phase_badge(phase: str, progress: float | None = None) -> Badge:
-    """The badge of a replica's or deployment's phase; LOADING says how far, if `progress`, 0 to 1, is given."""
-    percent = round(progress * 100) if progress is not None and phase == ReplicaPhase.LOADING else None
+    """The badge of a replica's or deployment's phase. What loads or wakes says how far, if given `progress`, 0 to 1."""
+    is_loading = phase in (ReplicaPhase.LOADING, ReplicaPhase.WAKING)
+    percent = round(progress * 100) if progress is not None and is_loading else None
     text = _phase_words()[phase]
     return Badge(
         text=f"{text} {percent} %" if percent is not None else text, tone=_TONES.get(phase, "neutral"), progress=percent
@@ -54,6 +56,8 @@ def _phase_words() -> dict[str, str]:
         ReplicaPhase.PENDING: pgettext("replica", "pending"),
         ReplicaPhase.LOADING: pgettext("replica", "loading"),
         ReplicaPhase.READY: pgettext("replica", "ready"),
+        ReplicaPhase.ASLEEP: pgettext("replica", "asleep"),
+        ReplicaPhase.WAKING: pgettext("replica", "waking"),
         ReplicaPhase.DRAINING: pgettext("replica", "draining"),
         ReplicaPhase.FAILED: pgettext("replica", "failed"),
         LOST: pgettext("replica", "lost"),

@@ -15,7 +15,7 @@ from fleet.models import Cause, Replica, Rollout, Transition, Worker, WorkerStat
 from fleet.reconciler import reconcile
 from fleet.samples import take_sample
 from protocol.codec import to_builtins
-from protocol.control import DesiredReplica, DesiredState, Heartbeat, ReplicaPhase, ReplicaStatus
+from protocol.control import ANSWERING, DesiredReplica, DesiredState, Heartbeat, ReplicaPhase, ReplicaStatus
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ def desired_state(worker: Worker) -> DesiredState:
                 replica_id=str(replica.pk),
                 model=replica.deployment.model.name,
                 adapters=replica.deployment.adapters,
+                idle_unload_s=replica.deployment.idle_unload_s,
                 **replica.spec,
             )
             for replica in replicas
@@ -174,8 +175,7 @@ def _changes(row: Replica, status: ReplicaStatus | None) -> list[Transition]:
 
 
 def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
-    is_ready = status.phase is ReplicaPhase.READY
-    row.ready_at = (row.ready_at or at) if is_ready else None
+    row.ready_at = (row.ready_at or at) if status.phase in ANSWERING else None
     row.num_answers, row.num_errors = status.num_answers, status.num_errors
     row.phase = status.phase
     row.progress = status.progress

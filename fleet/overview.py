@@ -18,7 +18,7 @@ from fleet.placement_input import placed_from, sites_from, wanted_from
 from fleet.provider_overview import Offer, ProviderView, read_providers
 from fleet.rollout import Plan, plan
 from fleet.rollout_view import RolloutView, rollout_views
-from protocol.control import ReplicaPhase
+from protocol.control import ANSWERING, ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class WorkerView:
 
     @property
     def num_ready(self) -> int:
-        return sum(replica.phase == ReplicaPhase.READY for replica in self.replicas)
+        return sum(replica.phase in ANSWERING for replica in self.replicas)
 
     @property
     def num_running(self) -> int:
@@ -147,7 +147,7 @@ class DeploymentView:
     @property
     def num_ready(self) -> int:
         """Those beyond what is wanted, while old and new ones answer, do not count."""
-        return min(self.num_wanted, sum(replica.phase == ReplicaPhase.READY for replica in self.replicas))
+        return min(self.num_wanted, sum(replica.phase in ANSWERING for replica in self.replicas))
 
     @property
     def num_unplaced(self) -> int:
@@ -157,7 +157,7 @@ class DeploymentView:
     @property
     def num_renewed(self) -> int:
         """Ready ones of the version that is wanted now."""
-        is_new = (replica.phase == ReplicaPhase.READY and not replica.is_outdated for replica in self.replicas)
+        is_new = (replica.phase in ANSWERING and not replica.is_outdated for replica in self.replicas)
         return min(self.num_wanted, sum(is_new))
 
     @property
@@ -182,12 +182,14 @@ class DeploymentView:
 
     @property
     def phase(self) -> str:
-        """The deployment in one word: what its least advanced part is doing, unless enough replicas are ready."""
+        """The deployment in one word: what its least advanced part is doing, unless enough replicas are ready; then
+        whether any is awake."""
         phases = [replica.phase for replica in self.replicas]
         if not self.num_wanted:
             return ReplicaPhase.DRAINING if phases else STOPPED
         if self.num_ready >= self.num_wanted:
-            return ReplicaPhase.READY
+            awake_first = (ReplicaPhase.READY, ReplicaPhase.WAKING, ReplicaPhase.ASLEEP)
+            return next(phase for phase in awake_first if phase in phases)
         order = (ReplicaPhase.FAILED, LOST, ReplicaPhase.LOADING, ReplicaPhase.PENDING, ReplicaPhase.DRAINING)
         return next((phase for phase in order if phase in phases), UNPLACED)
 
@@ -295,6 +297,10 @@ def _causes() -> dict[str, str]:
 def _reasons() -> dict[str, str]:
     return {
         ReplicaPhase.PENDING: gettext("Its worker has not begun to load it."),
+        ReplicaPhase.ASLEEP: gettext(
+            "Nobody has asked it for a while, so it was unloaded, as its deployment says. The next request wakes it."
+        ),
+        ReplicaPhase.WAKING: gettext("A request came while it was unloaded: it is being loaded again."),
         ReplicaPhase.DRAINING: gettext("It finishes its last answers."),
         LOST: gettext("Its worker is silent."),
     }

@@ -13,7 +13,8 @@ from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement import Placed, Prospects, Refusal, Site, Wanted, Why
 from protocol.control import ReplicaPhase
 
-_LOADED = (ReplicaPhase.READY, ReplicaPhase.DRAINING)
+_LOADED = (ReplicaPhase.READY, ReplicaPhase.DRAINING, ReplicaPhase.ASLEEP)
+"""What they hold is gone from the free memory already. One that sleeps holds none, and must find room to wake."""
 
 
 def read_prospects() -> tuple[Prospects, dict[int, Wanted]]:

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fleet.models import RollbackCause
 from fleet.placement import Placed, Placement, Prospects, Site, Unplaced, Vacancy, Wanted, Why, fill
-from protocol.control import ReplicaPhase
+from protocol.control import ANSWERING
 
 MAX_FAILURES = 2
 """A new version that breaks down so often, at loading or later, is given up."""
@@ -102,7 +102,7 @@ class _Slot:
 
     @property
     def is_served(self) -> bool:
-        return bool(self.kept) or (self.good is not None and self.good.phase is ReplicaPhase.READY)
+        return bool(self.kept) or (self.good is not None and self.good.phase in ANSWERING)
 
 
 class _Crew:
@@ -181,7 +181,7 @@ class _Crew:
 
     def _is_proven(self, replica: Placed) -> bool:
         """It answers, and has for long enough; one that spoils answers has yet to show that they are few."""
-        is_ready = replica.phase is ReplicaPhase.READY and self._prospects.site(replica.worker_id).is_up
+        is_ready = replica.phase in ANSWERING and self._prospects.site(replica.worker_id).is_up
         if not self.deployment.proving_s:
             return is_ready
         is_sound = replica.num_errors <= MAX_ERROR_SHARE * replica.num_answers
@@ -190,7 +190,7 @@ class _Crew:
     def _is_worth_keeping(self, other: Retirement) -> bool:
         """It answers requests, or may again in a moment: a worker that has just fallen silent."""
         site = self._prospects.site(other.replica.worker_id)
-        answers = other.replica.phase is ReplicaPhase.READY and (site.is_up or not site.is_leaving)
+        answers = other.replica.phase in ANSWERING and (site.is_up or not site.is_leaving)
         return answers and other.reason not in _AT_ONCE
 
     def _seniority(self, replica: Placed) -> tuple[bool, float]:

@@ -14,7 +14,7 @@ from fleet.addresses import pinned_url
 from fleet.models import BalancingPolicy, Deployment, LanguageModel, ProviderModel, Replica, Worker
 from fleet.pricing import Price, dearest, price_in
 from fleet.provider_access import HostedModel, access_to
-from protocol.control import ReplicaPhase
+from protocol.control import ANSWERING, ReplicaPhase
 
 _HUB_ID = re.compile(r"(\w[\w.-]*)/[\w.-]+")
 _ON_THEIR_WAY = (ReplicaPhase.PENDING, ReplicaPhase.LOADING)
@@ -44,6 +44,8 @@ class RoutableReplica:
     context_length: int | None
     capabilities: frozenset[str]
     observed_at: datetime
+    phase: ReplicaPhase = ReplicaPhase.READY
+    """One of ANSWERING: who sleeps answers when it has been woken."""
     speed: float | None
     """As the administrator gave it, in proportion to the model's other replicas."""
     price: Price | None = None
@@ -91,7 +93,7 @@ class FleetSnapshot:
 def read_fleet_snapshot() -> FleetSnapshot:
     """The fleet at this moment. Workers that are silent, draining or revoked are left out with all they run."""
     workers = {worker.pk: worker for worker in Worker.objects.alive().filter(is_draining=False)}
-    rows = Replica.objects.desired().filter(phase__in=[*_ON_THEIR_WAY, ReplicaPhase.READY])
+    rows = Replica.objects.desired().filter(phase__in=[*_ON_THEIR_WAY, *ANSWERING])
     expected: set[str] = set()
     owners: defaultdict[str, set[str]] = defaultdict(set)
     replicas: defaultdict[str, list[RoutableReplica]] = defaultdict(list)
@@ -154,6 +156,7 @@ def _routable(row: Replica, worker: Worker) -> RoutableReplica:
         context_length=row.context_length,
         capabilities=frozenset(row.capabilities),
         observed_at=row.observed_at or row.created_at,
+        phase=ReplicaPhase(row.phase),
         speed=row.deployment.speed,
         price=price_in(row.deployment.model),
         **_reachable(worker),

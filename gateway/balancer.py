@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,7 @@ from gateway.breaker import Breaker
 from gateway.policies import POLICIES, Fits, Policy, Situation
 from gateway.pool import Pool
 from gateway.throttle import Throttle
+from protocol.control import ReplicaPhase
 
 _T = TypeVar("_T")
 _MAX_REMEMBERED = 10_000
@@ -77,12 +78,12 @@ class Balancer:
 
     def pick(self, pool: Pool, wanted: Wanted, *, tried: Collection[str] = ()) -> RoutableReplica | None:
         """Whom to ask; None if nobody that was not tried has room. Takes no place: see `take`."""
-        policy, fits = self._policy(pool), self._fits(wanted, tried)
-        chosen = policy.choose(pool, self._situation(pool, wanted, self._with_room(fits)))
+        fits = self._fits(wanted, tried)
+        chosen = self._choose(pool, wanted, self._with_room(fits))
         if chosen is None and self.breaker.troubles and not any(map(fits, pool.replicas)):
             # Rather one that failed than nobody.
             fits = self._fits_for_want_of_better(wanted, tried)
-            chosen = policy.choose(pool, self._situation(pool, wanted, self._with_room(fits)))
+            chosen = self._choose(pool, wanted, self._with_room(fits))
         return chosen
 
     def would_pick(self, pool: Pool, wanted: Wanted) -> RoutableReplica | None:
@@ -194,6 +195,22 @@ class Balancer:
             policy = POLICIES[pool.policy]()
             _remember(self._policies, pool.model, (pool.policy, policy))
         return policy
+
+    def _choose(self, pool: Pool, wanted: Wanted, fits: Fits) -> RoutableReplica | None:
+        policy = self._policy(pool)
+        choices = (policy.choose(pool, self._situation(pool, wanted, among)) for among in self._awake_first(pool, fits))
+        return next(filter(None, choices), None)
+
+    def _awake_first(self, pool: Pool, fits: Fits) -> Iterator[Fits]:
+        """Those that are awake; else those that are being woken, as their worker says or because we have asked them
+        already; else somebody has to be woken."""
+        if pool.has_sleepers:
+            yield lambda replica: replica.phase is ReplicaPhase.READY and fits(replica)
+            yield lambda replica: self._is_being_woken(replica) and fits(replica)
+        yield fits
+
+    def _is_being_woken(self, replica: RoutableReplica) -> bool:
+        return replica.phase is ReplicaPhase.WAKING or replica.replica_id in self.in_flight
 
     def _situation(self, pool: Pool, wanted: Wanted, fits: Fits) -> Situation:
         return Situation(

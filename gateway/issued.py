@@ -8,7 +8,7 @@ from django.utils.translation import gettext
 from fleet.models import LanguageModel, Replica
 from fleet.shown_once import show_once
 from gateway.models import APIKey
-from protocol.control import ReplicaPhase
+from protocol.control import ANSWERING
 
 
 def show_issued_key(
@@ -28,7 +28,7 @@ def show_issued_key(
 
 def _model_to_try() -> str:
     """One that can chat right now, else one that is deployed, else a word in its place."""
-    ready = Replica.objects.desired().filter(phase=ReplicaPhase.READY).select_related("deployment__model")
+    ready = Replica.objects.desired().filter(phase__in=ANSWERING).select_related("deployment__model")
     chatting = (replica.deployment.model.name for replica in ready if "chat" in replica.capabilities)
     deployed = LanguageModel.objects.filter(deployments__isnull=False).values_list("name", flat=True)
     return next(chatting, None) or deployed.first() or "your-model"

@@ -7,6 +7,7 @@ from typing import Self
 
 from fleet.models import BalancingPolicy
 from fleet.snapshot import RoutableReplica
+from protocol.control import ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class Pool:
     num_reported: int
     """Requests that run or wait on all of them, by their workers' last heartbeats."""
 
+    has_sleepers: bool
+    """Some must wake before they answer."""
     capabilities_of_all: frozenset[str]
     """What every one of them can do."""
 
@@ -39,6 +42,7 @@ class Pool:
             ids=tuple(replica.replica_id for replica in ordered),
             num_places=sum(replica.max_concurrency for replica in ordered),
             num_reported=sum(replica.num_running + replica.num_waiting for replica in ordered),
+            has_sleepers=any(replica.phase is not ReplicaPhase.READY for replica in ordered),
             capabilities_of_all=frozenset().union(*abilities).intersection(*abilities),
         )
 

@@ -41,9 +41,14 @@ class ReplicaPhase(StrEnum):
            ▲           │          │
            └── retry ──┴─ FAILED ◀┘
 
+        READY ── idle for long ──▶ ASLEEP ── a request ──▶ WAKING ──▶ READY, or FAILED
+
     PENDING: wanted by the server, not yet begun (or waiting to be tried again).
     LOADING: its engine process is starting; `progress` says how far. At its end it must answer the canary prompt.
     READY: answers requests.
+    ASLEEP: nobody asked it for as long as its deployment says, so its engine process was ended and its memory is free.
+    Still good: the next request wakes it. `error` says why that could not be, if it could not.
+    WAKING: as LOADING, while the requests that woke it, and those that come, are held for it.
     DRAINING: finishes the requests it has, and those that still come in the first moments.
     FAILED: the engine ended, could not load or failed the canary; `error` says why, the worker tries again with
     back-off.
@@ -52,8 +57,14 @@ class ReplicaPhase(StrEnum):
     PENDING = "pending"
     LOADING = "loading"
     READY = "ready"
+    ASLEEP = "asleep"
+    WAKING = "waking"
     DRAINING = "draining"
     FAILED = "failed"
+
+
+ANSWERING = frozenset({ReplicaPhase.READY, ReplicaPhase.ASLEEP, ReplicaPhase.WAKING})
+"""Phases in which a request is answered, if need be after the engine has been started again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +158,7 @@ class ReplicaStatus:
     replica_id: Identifier
     phase: ReplicaPhase
     progress: Share = 0.0
-    """While LOADING."""
+    """While LOADING or WAKING."""
     error: LongText = ""
     num_running: Count = 0
     num_waiting: Count = 0
@@ -202,6 +213,8 @@ class DesiredReplica:
     """As the administrator wrote them; the server has checked them by protocol.engines, and so does the worker."""
     adapters: dict[str, str] = field(default_factory=dict)
     """LoRA adapters: the name that callers use → a folder on the worker, or a hub id. They may change while it runs."""
+    idle_unload_s: float | None = None
+    """It is put to sleep when nobody has asked it for so long; None: never. It may change while it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

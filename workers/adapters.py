@@ -32,11 +32,13 @@ class Adapters:
         """The engine has ended, and what it had learnt with it."""
         self.states = {}
 
-    async def keep(self, connection: EngineConnection) -> None:
-        """Have the engine that answers there use what is wanted, at each change, until cancelled."""
+    async def keep(self, connection: EngineConnection, *, on_use: Callable[[], None]) -> None:
+        """Have the engine that answers there use what is wanted, at each change, until cancelled. `on_use` is called
+        when that was tried."""
         while True:
             self._changed.clear()
             is_settled = await self._use(connection, dict(self._wanted))
+            on_use()
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if is_settled else _RETRY_S):
                     await self._changed.wait()

@@ -6,27 +6,28 @@ ends with it.
 
 import asyncio
 import logging
-import os
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from protocol import codec
-from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
+from protocol.control import DesiredReplica, ModelInfo, ReplicaPhase, ReplicaStatus
 from protocol.redaction import redact
 from workers.adapters import Adapters
 from workers.canary import CanaryFailed, ask_canary
 from workers.children.registry import LAUNCHES
 from workers.engine_connection import EngineConnection, EngineSilent
 from workers.engine_program import EngineReport
-from workers.engines.base import EngineSpec, EngineStats
+from workers.engine_start import lines_of, start
+from workers.engines.base import EngineStats
+from workers.errors import NoRoom
 from workers.hardware import memory_of
 from workers.liveness import PROBE_INTERVAL_S, Liveness, Verdict
+from workers.occupancy import Occupancy
 from workers.process_group import end_group, kill_group
 from workers.programs import Programs
 
@@ -35,23 +36,27 @@ logger = logging.getLogger(__name__)
 _LINES_KEPT = 15
 _LONGEST_ERROR = 5000
 _LONGEST_LINE_KEPT = 300
-_LONGEST_LINE = 1024 * 1024
 _LONGEST_PAUSE_S = 60.0
 _STEADY_AFTER_S = 60.0
 """An engine that was ready for so long begins anew with short pauses when it dies."""
 _GRACE_S = 2.0
 """How long after the word that a replica drains requests may still come: the gateways hear of it within that time."""
 _LAST_WORDS_TIMEOUT_S = 1.0
-_SECRET_VARIABLES = frozenset({"FLOTILLA_JOIN_TOKEN", "FLOTILLA_METRICS_TOKEN", "FLOTILLA_API_KEY"})
+_WAKE_TIMEOUT_S = 240.0
+"""How long a request is held for an engine to wake: the gateway's own patience is a minute longer."""
 _KILLED = 128
 """An exit status beyond it tells the signal that killed a child server."""
 _SIGNALS = frozenset(signal.Signals)
 _NO_PROGRAMS = Programs()
-_ROOT = Path(__file__).resolve().parent.parent
+
+
+async def _rouse_at_once(engine: "EngineProcess") -> None:
+    engine.rouse()
 
 
 class EngineProcess:
-    """See ReplicaPhase for the states. `on_change` is called at each change that the server should hear of."""
+    """See ReplicaPhase for the states. `on_change` is called at each change that the server should hear of; `rouse`
+    when a request comes for an engine that sleeps: it calls the engine's own `rouse`, or raises NoRoom."""
 
     def __init__(
         self,
@@ -60,36 +65,57 @@ class EngineProcess:
         on_change: Callable[[], None],
         *,
         programs: Programs = _NO_PROGRAMS,
+        rouse: Callable[["EngineProcess"], Awaitable[None]] = _rouse_at_once,
     ) -> None:
         self.replica = replica
+        self.idle_unload_s = replica.idle_unload_s
         self.phase = ReplicaPhase.PENDING
         self.connection: EngineConnection | None = None
         """While there is a process that is ready, or was."""
-        self.num_in_flight = 0
+        self.occupancy = Occupancy()
         self.adapters = Adapters(replica.adapters, on_change)
         self._socket_path = socket_path
         self._on_change = on_change
         self._programs = programs
+        self._rouse = rouse
         self._report = EngineReport(phase=ReplicaPhase.PENDING)
+        self._info: ModelInfo | None = None
+        """Also while it sleeps."""
         self._stats = EngineStats(num_running=0, num_waiting=0)
         self._process: Process | None = None
         self._ready_at: float | None = None
         self._num_restarts = 0
-        self._num_answers = self._num_errors = 0
         self._is_closed = False
         self._memory_bytes = 0
         self._error = ""
         self._tail: deque[str] = deque(maxlen=_LINES_KEPT)
         self._loaded = asyncio.Event()
         """Set while the process that runs is one that has become ready."""
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._settled = asyncio.Event()
+        """Set when it is known whether the process that was started can be asked."""
+        self._roused = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
-        """Whether a request that comes now is answered: also in the first moments of draining, lest it be lost."""
-        is_loaded = self._report.phase is ReplicaPhase.READY
-        return is_loaded and self.phase in (ReplicaPhase.READY, ReplicaPhase.DRAINING) and not self._is_closed
+        """Whether a request that comes now is answered: also in the first moments of draining, lest it be lost, and by
+        an engine that must wake for it."""
+        can_wake = self.phase in (ReplicaPhase.ASLEEP, ReplicaPhase.WAKING)
+        is_up = self._is_loaded and self.phase in (ReplicaPhase.READY, ReplicaPhase.DRAINING)
+        return (can_wake or is_up) and not self._is_closed
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether the administrator lets it be unloaded when it is idle, and it is."""
+        is_idle = self.phase is ReplicaPhase.READY and not self.occupancy.num_in_flight
+        return is_idle and self.idle_unload_s is not None
+
+    @property
+    def is_due_to_sleep(self) -> bool:
+        return self.may_sleep and self.occupancy.idle_for_s >= (self.idle_unload_s or 0)
+
+    @property
+    def _is_loaded(self) -> bool:
+        return self._report.phase is ReplicaPhase.READY
 
     @property
     def is_child(self) -> bool:
@@ -99,8 +125,9 @@ class EngineProcess:
     @property
     def load(self) -> EngineStats:
         """What this daemon has passed on and not seen answered: fresher than what the engine could be asked."""
-        num_running = min(self.num_in_flight, self.replica.max_concurrency)
-        return EngineStats(num_running=num_running, num_waiting=self.num_in_flight - num_running)
+        num_in_flight = self.occupancy.num_in_flight
+        num_running = min(num_in_flight, self.replica.max_concurrency)
+        return EngineStats(num_running=num_running, num_waiting=num_in_flight - num_running)
 
     @property
     def stats(self) -> EngineStats:
@@ -117,17 +144,17 @@ class EngineProcess:
             num_running=self._stats.num_running,
             num_waiting=self._stats.num_waiting,
             num_restarts=self._num_restarts,
-            num_answers=self._num_answers,
-            num_errors=self._num_errors,
+            num_answers=self.occupancy.num_answers,
+            num_errors=self.occupancy.num_errors,
             memory_bytes=self._memory_bytes,
             adapters=self.adapters.states,
-            info=self._report.info,
+            info=self._info,
         )
 
     async def refresh_stats(self) -> None:
         """Ask the engine for its load; an engine that does not answer in time keeps its last figures."""
-        self._memory_bytes = await asyncio.to_thread(memory_of, self._process.pid) if self._process else 0
-        if self._report.phase is ReplicaPhase.READY and self.phase is not ReplicaPhase.FAILED:
+        self._memory_bytes = await self.memory_bytes()
+        if self._is_loaded and self.phase is not ReplicaPhase.FAILED:
             await self._answers_stats()
 
     async def _answers_stats(self) -> bool:
@@ -140,23 +167,21 @@ class EngineProcess:
             return False
         return True
 
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
-        """Count a request, so that draining waits for it."""
-        self.num_in_flight += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self.num_in_flight -= 1
-            if not self.num_in_flight:
-                self._idle.set()
+    async def memory_bytes(self) -> int:
+        """What its process and all that it has started hold of the machine's memory; 0 where there is none."""
+        process = self._process
+        is_up = process is not None and process.returncode is None
+        return await asyncio.to_thread(memory_of, process.pid) if process and is_up else 0
 
     async def run(self) -> None:
         """Keep the engine running until it was drained or this task is cancelled, which ends the process too."""
         num_failures = 0
         while True:
             ready_for_s = await self._run_once()
+            if self._report.phase is ReplicaPhase.ASLEEP:
+                await self._roused.wait()
+                num_failures = 0
+                continue
             if self.phase is ReplicaPhase.DRAINING:
                 return
             num_failures = 1 if ready_for_s > _STEADY_AFTER_S else num_failures + 1
@@ -165,10 +190,45 @@ class EngineProcess:
             await asyncio.sleep(pause_s)
             self._num_restarts += 1
 
-    def count_answer(self, *, has_failed: bool) -> None:
-        """An answer has ended otherwise than by the caller's hang-up; `has_failed`: by the engine's fault."""
-        self._num_answers += 1
-        self._num_errors += has_failed
+    async def sleep(self) -> bool:
+        """End the process until `rouse` is called, if it may sleep; else False. Its memory is free afterwards."""
+        process = self._process
+        if not self.may_sleep or process is None:
+            return False
+        logger.info("%s is idle: it is unloaded until it is asked again.", self.replica.model)
+        # From here on requests are held, so that none meets the process that ends.
+        self._loaded.clear()
+        self._settled.clear()
+        self._roused.clear()
+        self._report, self._stats = EngineReport(phase=ReplicaPhase.ASLEEP), EngineStats(num_running=0, num_waiting=0)
+        self._enter(ReplicaPhase.ASLEEP)
+        await end_group(process)
+        return True
+
+    def rouse(self) -> None:
+        """Start the process again; nothing, if it does not sleep."""
+        if self.phase is ReplicaPhase.ASLEEP:
+            self._error = ""
+            self._enter(ReplicaPhase.WAKING)
+            self._roused.set()
+
+    async def wake(self) -> bool:
+        """Whether requests can be passed on, once that is known: an engine that sleeps is started for the one that
+        calls, which is to be counted as in flight already. Raises NoRoom."""
+        if self.phase is ReplicaPhase.ASLEEP:
+            await self._rouse_or_say_why()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WAKE_TIMEOUT_S):
+                await self._settled.wait()
+        return self._is_loaded
+
+    async def _rouse_or_say_why(self) -> None:
+        try:
+            await self._rouse(self)
+        except NoRoom as error:
+            self._error = str(error)
+            self._on_change()
+            raise
 
     async def drain(self, timeout_s: float, *, grace_s: float = _GRACE_S) -> None:
         """Take no new request once the gateways have heard of it; wait for those that run, so long at most."""
@@ -177,7 +237,7 @@ class EngineProcess:
         if may_be_asked:
             await asyncio.sleep(min(grace_s, timeout_s))
         self._is_closed = True
-        await self._wait_until_idle(timeout_s)
+        await self.occupancy.wait_until_idle(timeout_s)
 
     def kill(self) -> None:
         """End the process this instant, with all that it has started."""
@@ -189,67 +249,32 @@ class EngineProcess:
         self._tail.clear()
         self._report, self._ready_at = EngineReport(phase=ReplicaPhase.LOADING), None
         self._loaded.clear()
+        self._settled.clear()
         self._enter(ReplicaPhase.LOADING)
+        self._socket_path.unlink(missing_ok=True)
         try:
-            process = self._process = await self._start()
+            process = self._process = await start(
+                self.replica, self._socket_path, programs=self._programs, is_child=self.is_child
+            )
         except OSError as error:
             self._fail(f"The engine process cannot be started: {error}")
             return 0.0
         try:
             await self._watch(process)
-            self._fail(self._why_ended(process.returncode))
+            if self._report.phase is not ReplicaPhase.ASLEEP:
+                self._fail(self._why_ended(process.returncode))
         finally:
             if self._ready_at is None:
                 # It has nothing to finish, and while it imports its libraries it is deaf to SIGTERM for seconds.
                 self.kill()
             await end_group(process)
-            # Answers that were cut short get their last event now; a session closed under them leaves them hanging.
-            await self._wait_until_idle(_LAST_WORDS_TIMEOUT_S)
+            if self._report.phase is not ReplicaPhase.ASLEEP:
+                # Answers that were cut short get their last event now; a session closed under them leaves them hanging.
+                await self.occupancy.wait_until_idle(_LAST_WORDS_TIMEOUT_S)
             connection, self.connection = self.connection, None
             if connection is not None:
                 await connection.close()
         return time.monotonic() - self._ready_at if self._ready_at else 0.0
-
-    async def _wait_until_idle(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-
-    async def _start(self) -> Process:
-        self._socket_path.unlink(missing_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *self._program()),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            limit=_LONGEST_LINE,
-            env=_environment(),
-            # Ctrl-C goes to a whole process group: engines must live on until their requests are done.
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        process.stdin.write(codec.encode(self._spec()) + b"\n")
-        return process
-
-    def _program(self) -> tuple[str, ...]:
-        if self.is_child:
-            return ("workers.children",)
-        return ("workers.engines", "--socket", str(self._socket_path))
-
-    def _spec(self) -> EngineSpec:
-        replica, found = self.replica, self._programs.find(self.replica.engine)
-        return EngineSpec(
-            engine=replica.engine,
-            source=replica.source,
-            dtype=replica.dtype,
-            device=replica.device,
-            max_concurrency=replica.max_concurrency,
-            quantization=replica.quantization,
-            options=replica.engine_options,
-            model=replica.model,
-            program=found.arguments if found else (),
-            may_run_code=self._programs.may_run_code,
-        )
 
     async def _watch(self, process: Process) -> None:
         assert process.stdout is not None
@@ -276,7 +301,7 @@ class EngineProcess:
         liveness = Liveness()
         while True:
             await asyncio.sleep(PROBE_INTERVAL_S)
-            if self._report.phase is not ReplicaPhase.READY:
+            if not self._is_loaded:
                 continue
             match liveness.judge(has_answered=await self._answers_stats()):
                 case Verdict.LIVES if self.phase is ReplicaPhase.FAILED:
@@ -292,10 +317,10 @@ class EngineProcess:
     async def _keep_adapters(self) -> None:
         await self._loaded.wait()
         if self.connection is not None and not self.is_child:
-            await self.adapters.keep(self.connection)
+            await self.adapters.keep(self.connection, on_use=self._settled.set)
 
     async def _read_reports(self, process: Process, stdout: asyncio.StreamReader) -> None:
-        async for line in _lines(stdout):
+        async for line in lines_of(stdout):
             try:
                 self._take(await self._tried(codec.decode(EngineReport, line.encode())))
             except codec.MalformedMessage:
@@ -306,7 +331,7 @@ class EngineProcess:
                     process.terminate()
 
     async def _read_log(self, stderr: asyncio.StreamReader) -> None:
-        async for line in _lines(stderr):
+        async for line in lines_of(stderr):
             self._tail.append(line[:_LONGEST_LINE_KEPT])
             logger.info("[%s] %s", self.replica.model, line)
 
@@ -333,8 +358,12 @@ class EngineProcess:
         self._report = report
         if report.phase is ReplicaPhase.READY:
             self._ready_at = time.monotonic()
+            self._info, self._error = report.info, ""
+            self.occupancy.begin_idling()
             self._loaded.set()
-            self._error = ""
+            if not self.adapters.states:
+                # Those that it had before it slept must be back before a request that waits for it goes on.
+                self._settled.set()
             logger.info("%s is ready.", self.replica.model)
         self._enter(report.phase)
 
@@ -342,11 +371,14 @@ class EngineProcess:
         """`why` is told until the engine is ready again, through all tries."""
         self._error = redact(why).replace("\0", "")[:_LONGEST_ERROR]
         self._stats = EngineStats(num_running=0, num_waiting=0)
-        self._report = EngineReport(phase=ReplicaPhase.FAILED)
+        self._report, self._info = EngineReport(phase=ReplicaPhase.FAILED), None
         self.adapters.forget()
         self._enter(ReplicaPhase.FAILED)
+        self._settled.set()
 
     def _enter(self, phase: ReplicaPhase) -> None:
+        if phase is ReplicaPhase.LOADING and self.phase is ReplicaPhase.WAKING:
+            phase = ReplicaPhase.WAKING
         # Draining is not left any more.
         if self.phase is not ReplicaPhase.DRAINING:
             self.phase = phase
@@ -359,23 +391,3 @@ class EngineProcess:
         how = f"was killed by {signal.Signals(killer).name}" if killer in _SIGNALS else f"ended with code {code}"
         hint = " Perhaps the machine ran out of memory." if killer == signal.SIGKILL else ""
         return "\n".join([f"The engine process {how}.{hint}", *self._tail])
-
-
-def _environment() -> dict[str, str]:
-    """The daemon's own, without its secret, and with what must be set before torch is imported."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
-    path = os.pathsep.join(filter(None, [str(_ROOT), inherited.get("PYTHONPATH")]))
-    # With the default policy threads that wait burn a core: one busy neighbour halves the speed.
-    return inherited | {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": path}
-
-
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    while True:
-        try:
-            line = await stream.readline()
-        except ValueError:
-            # Longer than any line that means something; the reader has dropped it.
-            continue
-        if not line:
-            return
-        yield line.decode("utf-8", "replace").rstrip()

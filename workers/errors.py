@@ -10,6 +10,7 @@ WorkerError
 │       └── WorkerRevoked          nobody: the administrator has decided
 ├── ModelNotStored                 the administrator: it is not on this disk
 ├── ModelInUse                     the administrator: stop its replica first
+├── NoRoom                         nobody: other models have the memory; it is tried again
 └── EngineError                    carries HTTP status and OpenAI's type, code and param
     ├── LoadError                  the administrator: the model cannot be loaded as it is configured
     ├── BadRequest                 the caller: the request can never be answered as it is
@@ -59,6 +60,10 @@ class ModelNotStored(WorkerError):
 
 class ModelInUse(WorkerError):
     """A replica here is loaded from it."""
+
+
+class NoRoom(WorkerError):
+    """An engine that sleeps cannot be woken: the memory is taken by others that are busy. To be tried again."""
 
 
 class EngineError(WorkerError):

@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,17 @@ class HardwareReader:
             versions=_versions(),
             engines=self._programs.engines(),
         )
+
+
+def free_memory() -> dict[str, int]:
+    """Bytes by device: `cpu`, `mps`, `cuda:0`. Blocks for as long as the driver does."""
+    num_of_kind: Counter[str] = Counter()
+    free = {"cpu": psutil.virtual_memory().available}
+    for device in _accelerators():
+        name = f"cuda:{num_of_kind[device.kind]}" if device.kind == "cuda" else device.kind
+        num_of_kind[device.kind] += 1
+        free[name] = device.memory_free_bytes
+    return free
 
 
 def memory_of(pid: int) -> int:

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from protocol.control import ReplicaPhase
+from protocol.control import ANSWERING, ReplicaPhase
 from workers.engine_process import EngineProcess
 from workers.engines.figures import Histogram, Totals
 
@@ -36,8 +36,10 @@ class _EngineCollector(Collector):
         yield _gauge("vllm:num_requests_running", "Requests that the engine works on.", running)
         waiting = [(place, status.num_waiting) for place, status in statuses]
         yield _gauge("vllm:num_requests_waiting", "Requests that wait for the engine.", waiting)
-        ready = [(place, status.phase is ReplicaPhase.READY) for place, status in statuses]
-        yield _gauge("flotilla_replica_ready", "1 while the replica answers requests.", ready)
+        ready = [(place, status.phase in ANSWERING) for place, status in statuses]
+        yield _gauge("flotilla_replica_ready", "1 while the replica answers requests, also if it must wake.", ready)
+        asleep = [(place, status.phase is ReplicaPhase.ASLEEP) for place, status in statuses]
+        yield _gauge("flotilla_replica_asleep", "1 while it is unloaded for want of requests.", asleep)
         memory = [(place, status.memory_bytes) for place, status in statuses]
         yield _gauge("flotilla_replica_memory_bytes", "Memory of the engine's process.", memory)
         restarts = [(place, status.num_restarts) for place, status in statuses]

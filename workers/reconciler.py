@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
 from workers.engine_process import EngineProcess
+from workers.hardware import free_memory
+from workers.idling import FreeMemory, Idling
 from workers.programs import Programs
 
 logger = logging.getLogger(__name__)
@@ -26,19 +28,30 @@ class Unload:
 
 
 def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[Unload | Load]:
-    """A replica never changes, but for its adapters: it is replaced by another. Unloads come first, but nobody waits
-    for them: draining may take minutes, and where memory is short the server wants the new one only when the old one is
-    gone."""
+    """A replica never changes, but for its adapters and when it may sleep: it is replaced by another. Unloads come
+    first, but nobody waits for them: draining may take minutes, and where memory is short the server wants the new one
+    only when the old one is gone."""
     kept = set(loaded)
     unloads = [Unload(replica_id=replica_id) for replica_id in sorted(kept - desired.keys())]
     return [*unloads, *(Load(replica=replica) for replica_id, replica in desired.items() if replica_id not in kept)]
 
 
+async def _free_memory() -> dict[str, int]:
+    return await asyncio.to_thread(free_memory)
+
+
 class Reconciler:
-    """Owns the engine processes. Sockets lie in `socket_dir`; `on_change` is called when the server should hear."""
+    """Owns the engine processes. Sockets lie in `socket_dir`; `on_change` is called when the server should hear.
+    `free_memory`: of this machine."""
 
     def __init__(
-        self, socket_dir: Path, *, unload_timeout_s: float, on_change: Callable[[], None], programs: Programs
+        self,
+        socket_dir: Path,
+        *,
+        unload_timeout_s: float,
+        on_change: Callable[[], None],
+        programs: Programs,
+        free_memory: FreeMemory = _free_memory,
     ) -> None:
         self.engines: dict[str, EngineProcess] = {}
         """By replica id; a replica stays here until its process has ended."""
@@ -48,6 +61,7 @@ class Reconciler:
         self._programs = programs
         self._desired: dict[str, DesiredReplica] = {}
         self._wanted = asyncio.Event()
+        self._idling = Idling(self.engines, free_memory)
         self._watchers: dict[str, asyncio.Task[None]] = {}
 
     def want(self, replicas: Iterable[DesiredReplica]) -> None:
@@ -56,6 +70,7 @@ class Reconciler:
         for replica_id, engine in self.engines.items():
             if replica_id in self._desired:
                 engine.adapters.want(self._desired[replica_id].adapters)
+                engine.idle_unload_s = self._desired[replica_id].idle_unload_s
         self._wanted.set()
 
     def replicas(self) -> list[DesiredReplica]:
@@ -78,6 +93,7 @@ class Reconciler:
     async def run(self) -> None:
         """Bring what is loaded to what is desired, at each change, until cancelled. Raises what a watcher raises."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._idling.run(), name="idling")
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
@@ -105,7 +121,7 @@ class Reconciler:
         logger.info("Loading %s (%s %s) ...", replica.model, replica.engine, replica.source)
         # A short name: the path of a Unix socket may have 107 characters.
         socket = self._socket_dir / f"{uuid4().hex[:12]}.sock"
-        engine = EngineProcess(replica, socket, self._on_change, programs=self._programs)
+        engine = EngineProcess(replica, socket, self._on_change, programs=self._programs, rouse=self._idling.rouse)
         self.engines[replica.replica_id] = engine
         self._watchers[replica.replica_id] = tasks.create_task(engine.run(), name=f"engine of {replica.model}")
 

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from protocol.transcription import ENDPOINT, form_of
 from workers.engine_process import EngineProcess
+from workers.errors import NoRoom
 from workers.hang_up import gone
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _TO_ENGINE = (*_TO_CHILD, "X-Request-ID")
 _FROM_ENGINE = ("Content-Type", "Cache-Control", "Retry-After", "X-Request-ID")
 _BROKEN = (aiohttp.ClientError, OSError)
 _OVERLOADED = 503
+_RETRY_AFTER_S = 2
 _ERROR_EVENT = b'data: {"error"'
 _HAS_FAILED = web.ResponseKey("has_failed", bool)
 """Set on a response whose stream ended with an error."""
@@ -59,21 +61,34 @@ def refusal(status: int, code: str, message: str) -> web.Response:
 
 
 async def serve(request: web.Request, engine: EngineProcess) -> web.StreamResponse:
-    """The engine's answer. Counted, also as in flight; an engine that is not open is a 503."""
+    """The engine's answer. Counted, also as in flight; an engine that sleeps is woken first, and one that is not open
+    is a 503."""
     if not engine.is_open:
         return not_open(engine)
-    with engine.in_flight():
+    with engine.occupancy.in_flight():
+        try:
+            if not await engine.wake():
+                return not_open(engine)
+        except NoRoom as error:
+            return _cannot_wake(engine, error)
         response = await pass_on(request, engine)
         logger.info(
             "Request %s to %s: %d", request.headers.get("X-Request-ID", ""), engine.replica.model, response.status
         )
         is_fault = response.status >= 500 and response.status != _OVERLOADED
-        engine.count_answer(has_failed=is_fault or _HAS_FAILED in response)
+        engine.occupancy.count_answer(has_failed=is_fault or _HAS_FAILED in response)
         return response
 
 
 def not_open(engine: EngineProcess) -> web.Response:
     return refusal(503, "replica_not_ready", f"{engine.replica.model} is {engine.phase} on this worker.")
+
+
+def _cannot_wake(engine: EngineProcess, error: NoRoom) -> web.Response:
+    """Soon it may: what has no room is let in when others have gone to sleep."""
+    response = refusal(503, "replica_not_ready", f"{engine.replica.model} cannot be woken on this worker: {error}")
+    response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return response
 
 
 async def pass_on(request: web.Request, engine: EngineProcess) -> web.StreamResponse:

@@ -31,7 +31,7 @@ class WorkerServer:
         self._secret = secret
         self._metrics_token = metrics_token
         self._running: dict[str, asyncio.Task[object]] = {}
-        """What child servers work on, by the request's id."""
+        """Requests by their ids: those that child servers work on, and those that wait for their engine, end so."""
 
     def make_app(self) -> web.Application:
         """Run it with handler_cancellation, or a gateway that hangs up would not reach the engine."""
@@ -72,7 +72,7 @@ class WorkerServer:
         engine = self._named_engine(request)
         if engine is None:
             return _not_found()
-        if engine.is_child:
+        if engine.is_child or engine.connection is None:
             return self._cut(request.match_info["request_id"])
         return await pass_on(request, engine)
 

@@ -108,6 +108,7 @@ class DeploymentForm(forms.ModelForm):
             "max_concurrency",
             "speed",
             "memory_gb",
+            "idle_unload_minutes",
             "selector",
         )
         widgets: ClassVar = {
@@ -154,7 +155,10 @@ class DeploymentAdmin(RolloutActions, DeploymentActions, CardListAdmin):
     fieldsets = (
         (_("What"), {"fields": ("model", "engine", "source", "quantization", "engine_options", "adapters")}),
         (_("Where"), {"fields": ("selector", "pinned_workers", "device", "dtype")}),
-        (_("How much"), {"fields": ("num_replicas", "max_concurrency", "memory_gb", "strategy")}),
+        (
+            _("How much"),
+            {"fields": ("num_replicas", "max_concurrency", "memory_gb", "idle_unload_minutes", "strategy")},
+        ),
     )
 
     def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:

@@ -22,12 +22,13 @@ from fleet.management.join_token_acts import JoinTokenActs
 from fleet.management.naming import find_deployment, find_replica, find_worker
 from fleet.management.provider_acts import ProviderActs
 from fleet.models import LanguageModel, Replica, Transition, Worker
+from fleet.models.deployment import SPEC_FIELDS
 from fleet.overview import read_overview
 from fleet.reconciler import reconcile
 
 _POLL_S = 0.5
 _NUM_EVENTS = 50
-_SPEC_OPTIONS = ("engine", "source", "dtype", "device", "max_concurrency", "memory_gb")
+_SPEC_OPTIONS = ("engine", "source", "dtype", "device", "max_concurrency", "memory_gb", "idle_unload_minutes")
 
 
 class FleetCommand(ProviderActs, JoinTokenActs, BaseCommand):
@@ -222,8 +223,9 @@ class FleetCommand(ProviderActs, JoinTokenActs, BaseCommand):
         self._tell(True, f"{deployment} is deployed, number {deployment.pk}.")
 
     def replace(self, given: dict[str, Any]) -> None:
-        deployment = find_deployment(given["deployment"])
-        self._tell(deploying.change(deployment, _spec(given)), f"{deployment} is being replaced.")
+        deployment, fields = find_deployment(given["deployment"]), _spec(given)
+        done = "is changed" if fields.keys().isdisjoint(SPEC_FIELDS) else "is being replaced"
+        self._tell(deploying.change(deployment, fields), f"{deployment} {done}.")
 
     # ---
 
@@ -277,11 +279,17 @@ def _with_spec(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--max-concurrency", type=int, help="requests at a time, for each replica")
     parser.add_argument("--memory-gb", type=float, help="that each replica needs")
+    parser.add_argument(
+        "--idle-unload-minutes", type=float, metavar="M", help="unload it when idle for so long; 0: never"
+    )
     return parser
 
 
 def _spec(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: given[name] for name in _SPEC_OPTIONS if given[name] is not None}
+    fields = {name: given[name] for name in _SPEC_OPTIONS if given[name] is not None}
+    if fields.get("idle_unload_minutes") == 0:
+        fields["idle_unload_minutes"] = None
+    return fields
 
 
 def _told(invalid: ValidationError) -> list[str]:

@@ -100,6 +100,17 @@ class Deployment(models.Model):
         validators=[MinValueValidator(0.01), MaxValueValidator(100_000)],
         help_text=_("Empty: what its replicas were measured to use, or what the model’s name tells."),
     )
+    idle_unload_minutes = models.FloatField(
+        _("unload when idle for, in minutes"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01), MaxValueValidator(100_000)],
+        help_text=_(
+            "A replica that nobody has asked for so long is unloaded, and its memory is free for others. The next "
+            "request wakes it, and waits until it is loaded. Empty: it always stays loaded. A change takes effect "
+            "without a restart."
+        ),
+    )
     selector = models.JSONField(_("worker labels"), default=dict, blank=True)
     """Labels that a worker must have."""
     pinned_to = models.ManyToManyField(
@@ -160,6 +171,10 @@ class Deployment(models.Model):
     @property
     def num_wanted(self) -> int:
         return 0 if self.is_stopped else self.num_replicas
+
+    @property
+    def idle_unload_s(self) -> float | None:
+        return None if self.idle_unload_minutes is None else 60 * self.idle_unload_minutes
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Replica(models.Model):
     num_answers = models.PositiveIntegerField(_("answers"), default=0)
     num_errors = models.PositiveIntegerField(_("failed answers"), default=0)
     ready_at = models.DateTimeField(_("ready"), null=True)
-    """Since when it has been READY without a break."""
+    """Since when it has been READY without a break; to sleep and to wake is none."""
     context_length = models.PositiveIntegerField(_("context length"), null=True)
     capabilities = models.JSONField(_("capabilities"), default=list)
     adapters = models.JSONField(_("adapters"), default=dict, editable=False)

@@ -94,6 +94,12 @@ def test_emptied_options_are_none_at_all(admin_client: Client, form):
     assert Deployment.objects.get().engine_options == {}
 
 
+def test_an_idle_model_may_be_unloaded_after_so_many_minutes_or_never(admin_client: Client, form):
+    admin_client.post(ADD, form(idle_unload_minutes="30"))
+    admin_client.post(ADD, form(idle_unload_minutes=""))
+    assert [one.idle_unload_s for one in Deployment.objects.order_by("pk")] == [1800, None]
+
+
 def test_the_form_tells_what_each_engine_takes(admin_client: Client):
     page = admin_client.get(ADD).content.decode()
     assert "What each engine takes" in page

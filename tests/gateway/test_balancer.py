@@ -7,6 +7,7 @@ from django.utils.timezone import now
 
 from fleet.models import BalancingPolicy
 from gateway.balancer import Balancer, Wanted
+from protocol.control import ReplicaPhase
 from tests.gateway.replicas import make_pool, make_replica
 
 CHAT = Wanted(capability="chat")
@@ -86,3 +87,28 @@ def test_a_policy_chosen_anew_is_in_force_with_the_next_snapshot():
     assert balancer.pick(make_pool(*replicas), CHAT).replica_id == "b"
     in_turn = make_pool(*replicas, policy=BalancingPolicy.ROUND_ROBIN)
     assert [balancer.pick(in_turn, CHAT).replica_id for _ in range(4)] == ["a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize("policy", list(BalancingPolicy))
+def test_who_sleeps_is_asked_only_when_nobody_awake_has_room(policy):
+    awake, asleep = make_replica("a", room=1), make_replica("b", phase=ReplicaPhase.ASLEEP)
+    pool, balancer = make_pool(awake, asleep, policy=policy), Balancer()
+    assert {balancer.pick(pool, CHAT).replica_id for _ in range(20)} == {"a"}
+    balancer.take(awake)
+    assert balancer.pick(pool, CHAT) == asleep
+
+
+@pytest.mark.parametrize("policy", list(BalancingPolicy))
+def test_nobody_is_woken_beside_one_that_wakes_already(policy):
+    pool = make_pool(*(make_replica(name, room=2, phase=ReplicaPhase.ASLEEP) for name in "abcd"), policy=policy)
+    balancer = Balancer()
+    woken = balancer.pick(pool, CHAT)
+    balancer.take(woken)
+    assert {balancer.pick(pool, CHAT) for _ in range(20)} == {woken}
+    balancer.take(woken)
+    assert balancer.pick(pool, CHAT) != woken
+
+
+def test_one_that_another_gateway_has_woken_is_asked_rather_than_one_that_sleeps():
+    asleep, waking = make_replica("a", phase=ReplicaPhase.ASLEEP), make_replica("b", phase=ReplicaPhase.WAKING)
+    assert {Balancer().pick(make_pool(asleep, waking), CHAT) for _ in range(20)} == {waking}

@@ -106,7 +106,7 @@ async def test_cancelling_stops_a_child_at_once_and_says_that_nobody_knows_the_u
         await wait_for(lambda: {"left": True} in journal_of(journal))
         await asyncio.wait({asking})
         assert daemon.engine.status().num_errors == 0
-        assert daemon.engine.num_in_flight == 0
+        assert daemon.engine.occupancy.num_in_flight == 0
 
 
 async def test_a_child_that_is_killed_is_started_again(start_engine):

@@ -134,16 +134,16 @@ async def test_a_hang_up_stops_a_stream_in_the_engine(start_daemon):
         async with daemon.chat(LONG, stream=True) as answer:
             await answer.content.readany()
             answer.close()
-        await wait_for(lambda: not daemon.engine.num_in_flight)
+        await wait_for(lambda: not daemon.engine.occupancy.num_in_flight)
         assert await _is_idle(daemon)
 
 
 async def test_a_hang_up_stops_a_request_that_waits_for_a_plain_answer(start_daemon):
     async with start_daemon("delay=0.5,repeat=1000") as daemon:
         asking = asyncio.create_task(_read(daemon.chat(LONG)))
-        await wait_for(lambda: daemon.engine.num_in_flight)
+        await wait_for(lambda: daemon.engine.occupancy.num_in_flight)
         asking.cancel()
-        await wait_for(lambda: not daemon.engine.num_in_flight)
+        await wait_for(lambda: not daemon.engine.occupancy.num_in_flight)
         assert await _is_idle(daemon)
 
 
@@ -170,7 +170,7 @@ async def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error_event(start
 async def test_an_engine_that_dies_before_it_answers_is_a_bad_gateway(start_daemon):
     async with start_daemon("delay=0.5,repeat=1000") as daemon:
         asking = asyncio.create_task(_read(daemon.chat(LONG)))
-        await wait_for(lambda: daemon.engine.num_in_flight)
+        await wait_for(lambda: daemon.engine.occupancy.num_in_flight)
         daemon.engine.kill()
         status, body = await asking
     assert (status, json.loads(body)["error"]["code"]) == (502, "engine_died")

@@ -54,7 +54,7 @@ async def test_a_request_that_its_caller_breaks_off_is_counted_with_what_it_used
         async with daemon.chat("one two three", stream=True) as answer:
             await answer.content.readany()
             answer.close()
-        await wait_for(lambda: not daemon.engine.num_in_flight)
+        await wait_for(lambda: not daemon.engine.occupancy.num_in_flight)
         while "vllm:request_success_total" not in (found := samples((await read(daemon, "for prometheus"))[1])):
             pass
     assert found["vllm:request_success_total"] == (LABELS | {"finished_reason": "abort"}, 1)

@@ -27,7 +27,7 @@ async def test_a_load_does_not_wait_for_a_drain(tmp_path_factory):
     working = asyncio.create_task(reconciler.run())
     reconciler.want([replica("old")])
     await wait_for(lambda: "old" in reconciler.engines and reconciler.engines["old"].is_open)
-    with reconciler.engines["old"].in_flight():
+    with reconciler.engines["old"].occupancy.in_flight():
         reconciler.want([replica("new")])
         await wait_for(lambda: "new" in reconciler.engines and reconciler.engines["new"].is_open)
         assert reconciler.engines["old"].phase is ReplicaPhase.DRAINING

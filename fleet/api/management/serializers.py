@@ -105,6 +105,7 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
             "speed",
             "is_stopped",
             "memory_gb",
+            "idle_unload_minutes",
             "selector",
             "pinned_to",
             "observed",
