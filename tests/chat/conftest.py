@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import connections
 
+from chat import live
 from chat.models import Conversation, Message
 from gateway import runtime
 from tests.gateway.conftest import add_replica
@@ -47,6 +48,7 @@ async def gateway(
     settings.JOURNAL_DIR = tmp_path / "journal"
     await sync_to_async(add_replica)(fake.url, model=MODEL)
     yield await runtime.ready()
+    await live.shut_down()
     await runtime.stop()
     # The thread that async code reaches the database through outlives the test; PostgreSQL keeps no database in use.
     await sync_to_async(connections.close_all)()

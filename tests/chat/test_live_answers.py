@@ -94,7 +94,6 @@ async def tab_on(conversation: Conversation, user: Any, **options: Any):
 async def tab(gateway, conversation, ada):
     async with tab_on(conversation, ada) as tab:
         yield tab
-    await live.shut_down()
 
 
 async def the_answer() -> Message:
@@ -196,7 +195,6 @@ async def test_an_answer_goes_on_when_every_tab_has_left(gateway, conversation, 
         await tab.until("state")
     await eventually(is_settled)
     assert (await the_answer()).text == "Once upon a time"
-    await live.shut_down()
 
 
 async def test_a_tab_that_comes_back_is_sent_only_what_it_lacks(tab):

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,9 +14,10 @@ from uuid import uuid4
 import httpx2
 import openai
 import pytest
+import time_machine
 import uvicorn
 from django.contrib.auth import get_user_model
-from django.utils.timezone import now
+from django.utils.timezone import localtime, now
 
 from fleet.models import Deployment, EngineName, LanguageModel, Replica, Worker
 from gateway import runtime
@@ -123,6 +125,14 @@ def add_adapter(name: str) -> None:
 def _allowances_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests that run beside this one may have the same Redis, and keys with the same ids."""
     monkeypatch.setattr("gateway.allowances._PREFIX", f"flotilla:allowance:{uuid4().hex}:")
+
+
+@pytest.fixture(autouse=True)
+def _not_over_midnight() -> Iterator[None]:
+    """Budgets begin anew with the day, and reports with another one: a test has to end on the day that it began."""
+    begun, later = localtime(), localtime() + timedelta(minutes=5)
+    with nullcontext() if begun.date() == later.date() else time_machine.travel(later):
+        yield
 
 
 @pytest.fixture

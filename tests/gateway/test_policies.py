@@ -72,7 +72,8 @@ def test_where_only_a_fifth_of_a_thousand_have_room_few_are_looked_at():
     pool = make_pool(*make_crowd(800, running=1), *(make_replica(f"idle {number}") for number in range(200)))
     for _ in range(200):
         assert LeastLoad().choose(pool, situation(fits=has_room)).num_running == 0
-    assert len(looked_at) < 50 * 200
+    # About 20 each time, and all of them when 24 draws find none: one time in 200.
+    assert len(looked_at) < 100 * 200
 
 
 def test_in_turn_means_everybody_as_often_and_goes_on_through_a_new_snapshot():
