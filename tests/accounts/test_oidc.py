@@ -27,6 +27,7 @@ def provider() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _configured(settings, provider) -> None:
     settings.OIDC_CREATES_ACCOUNTS = True
+    settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 30
     settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [app(provider)]}}
 
 

@@ -374,6 +374,8 @@ async def test_a_tab_that_hammers_is_slowed_down(tab, monkeypatch):
 
 async def test_two_tabs_are_each_told_in_their_own_language(tab, conversation, ada):
     async with tab_on(conversation, ada, language="zh-hans") as chinese:
+        await chinese.send(type="join", after=None)
+        await chinese.until("state")
         await tab.ask()
         english_state = await tab.until("state", "complete")
         assert "Once upon a time" in (await chinese.until("state", "complete"))["html"]

@@ -57,7 +57,7 @@ class PictureServer(ProviderServer):
             case "large":
                 return web.Response(body=PNG + bytes(100_000))
             case "slow":
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             case "missing":
                 raise web.HTTPNotFound
         return web.Response(body=PNG, content_type="application/octet-stream")
@@ -205,7 +205,7 @@ def test_nothing_is_fetched_for_a_key_that_is_over_its_limits(seeing, gateway, u
 
 
 async def test_one_caller_leaves_the_others_room_to_fetch(settings, site):
-    settings.IMAGE_NETWORKS = ["127.0.0.0/8"]
+    settings.IMAGE_NETWORKS, settings.IMAGE_TIMEOUT = ["127.0.0.0/8"], timedelta(minutes=5)
     fetcher = ImageFetcher()
 
     def fetching(name: str, whose: str) -> asyncio.Task[bytes]:
