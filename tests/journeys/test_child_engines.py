@@ -56,7 +56,7 @@ def llama_env(tmp_path_factory) -> Path:
 def gguf_file(tmp_path_factory, llama_env) -> Path:
     """The demo model, as llama.cpp reads it."""
     target = tmp_path_factory.mktemp("gguf") / "demo.gguf"
-    subprocess.run([llama_env / "bin" / "python", HERE / "demo_gguf.py", WEIGHTS, target], check=True)
+    subprocess.run([llama_env / "bin" / "python", HERE / "gguf_file.py", WEIGHTS, target], check=True)
     return target
 
 

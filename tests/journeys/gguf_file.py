@@ -1,4 +1,7 @@
-"""The demo model as a GGUF file: `python demo_gguf.py WEIGHTS_FOLDER FILE.gguf`, with numpy and gguf, no torch."""
+"""A Llama with a byte-level BPE and ChatML as a GGUF file: `python gguf_file.py WEIGHTS_FOLDER FILE.gguf [f32|bf16]`.
+
+With numpy and gguf, no torch. The tests make one of the demo model, the bench of its models of random weights.
+"""
 
 import json
 import sys
@@ -23,16 +26,18 @@ NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+NUMBERS = {"F16": numpy.float16, "F32": numpy.float32}
+TYPES = {"f32": gguf.GGMLQuantizationType.F32, "bf16": gguf.GGMLQuantizationType.BF16}
 
 
 def tensors(path: Path) -> Iterator[tuple[str, numpy.ndarray]]:
-    """Of a safetensors file with float16 weights."""
+    """Of a safetensors file with float16 or float32 weights."""
     data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     for name, entry in json.loads(data[8 : 8 + size]).items():
         if name != "__metadata__":
             start, end = (8 + size + offset for offset in entry["data_offsets"])
-            yield name, numpy.frombuffer(data[start:end], numpy.float16).reshape(entry["shape"])
+            yield name, numpy.frombuffer(data[start:end], NUMBERS[entry["dtype"]]).reshape(entry["shape"])
 
 
 def gguf_name(name: str) -> str:
@@ -42,9 +47,9 @@ def gguf_name(name: str) -> str:
     return f"blk.{layer}.{NAMES[part]}.weight"
 
 
-def interleaved(weight: numpy.ndarray, num_heads: int) -> numpy.ndarray:
+def interleaved(weight: numpy.ndarray, head_size: int) -> numpy.ndarray:
     """llama.cpp rotates neighbours, transformers halves."""
-    split = weight.reshape(num_heads, 2, weight.shape[0] // num_heads // 2, *weight.shape[1:])
+    split = weight.reshape(-1, 2, head_size // 2, *weight.shape[1:])
     return split.swapaxes(1, 2).reshape(weight.shape)
 
 
@@ -68,7 +73,13 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, num_tokens: int) -> Non
     writer.add_chat_template(CHATML)
 
 
-def main(folder: Path, target: Path) -> None:
+def add_weight(writer: gguf.GGUFWriter, name: str, weight: numpy.ndarray, dtype: str) -> None:
+    # llama.cpp wants vectors, those of the norms, in float32 always.
+    kind = TYPES[dtype] if weight.ndim > 1 else TYPES["f32"]
+    writer.add_tensor(name, gguf.quantize(weight.astype(numpy.float32), kind), raw_dtype=kind)
+
+
+def main(folder: Path, target: Path, dtype: str = "f32") -> None:
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(str(target), "llama")
     writer.add_context_length(config["max_position_embeddings"])
@@ -84,8 +95,8 @@ def main(folder: Path, target: Path) -> None:
     add_tokenizer(writer, folder, config["vocab_size"])
     for name, weight in tensors(folder / "model.safetensors"):
         if "q_proj" in name or "k_proj" in name:
-            weight = interleaved(weight, config["num_attention_heads"])
-        writer.add_tensor(gguf_name(name), weight.astype(numpy.float32))
+            weight = interleaved(weight, config["head_dim"])
+        add_weight(writer, gguf_name(name), weight, dtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -93,4 +104,4 @@ def main(folder: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
