@@ -25,7 +25,7 @@ from bench.engine.rounds import Measured, Places, Results, run_case, take_turns
 from bench.engine.servers import OURS, SERVERS
 
 _DECODED = "100M"
-_NUM_STEPS, _NUM_SMOKE_STEPS = 64, 16
+_NUM_STEPS, _NUM_SMOKE_STEPS = 32, 8
 
 
 def _places(given: argparse.Namespace) -> Places:

@@ -1,6 +1,6 @@
 """llama.cpp's decode step in process: how long one takes with so many sequences in its batch.
 
-    python llama_decode.py FILE.gguf TOKENS ROWS [ROWS ...]        prints {rows: seconds} as JSON
+    python llama_decode.py FILE.gguf STEPS ROWS [ROWS ...]        prints {rows: seconds} as JSON
 
 With numpy and the library that the wheel xllamacpp carries, whose own face has a server and no more.
 """
@@ -103,9 +103,9 @@ class Sequences:
         self._library.llama_free(self._context)
 
 
-def _step_s(sequences: Sequences, num_tokens: int) -> float:
+def _step_s(sequences: Sequences, num_steps: int) -> float:
     durations = []
-    for _ in range(num_tokens):
+    for _ in range(num_steps):
         began = time.perf_counter()
         sequences.step()
         durations.append(time.perf_counter() - began)
@@ -113,14 +113,14 @@ def _step_s(sequences: Sequences, num_tokens: int) -> float:
     return statistics.median(durations)
 
 
-def main(path: str, num_tokens: int, rows: list[int]) -> None:
+def main(path: str, num_steps: int, rows: list[int]) -> None:
     library = _library()
     library.llama_backend_init()
     library.ggml_backend_load_all()
     model = ctypes.c_void_p(library.llama_model_load_from_file(path.encode(), library.llama_model_default_params()))
     if not model:
         raise SystemExit(f"llama.cpp cannot load {path}; its reason is above.")
-    print(json.dumps({number: _step_s(Sequences(library, model, number), num_tokens) for number in rows}))
+    print(json.dumps({number: _step_s(Sequences(library, model, number), num_steps) for number in rows}))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def _median_ms(rounds: Sequence[Round], of: str, percent: int) -> float:
 
 def comparison(measured: Measured) -> Iterator[str]:
     """Tokens per second of ours over each peer's: the median of the rounds, their spread, and what is wanted."""
-    yield from _header("ours over")
+    yield from _header("ours over, by clients")
     for peer in measured.case.peers:
         cells = [_compared(measured, peer, num_clients) for num_clients in CLIENTS]
         if any(cells):
@@ -89,7 +89,7 @@ def _wanted(ratios_wanted: Sequence[float], num_clients: int) -> float | None:
 
 def decoding(model: str, roofline: Roofline, rounds: Mapping[tuple[str, str], Sequence[Steps]]) -> Iterator[str]:
     """Decode steps in process, by (engine, number format): the fraction of the roofline, and ours over llama.cpp's."""
-    yield from _header("in process", "rows")
+    yield from _header("in process, by rows")
     for (engine, dtype), steps in rounds.items():
         limits = {rows: roofline.step_s(SHAPES[model], dtype, rows) for rows in CLIENTS}
         wanted = WANTED_OF_ROOFLINE.get(dtype, ()) if engine == OURS else ()
@@ -118,8 +118,8 @@ def title(case: Case) -> str:
     return f"\n## {case.title}\n"
 
 
-def _header(first: str, of: str = "clients") -> Iterator[str]:
-    yield _line(first, [f"{number} {of}" for number in CLIENTS])
+def _header(first: str) -> Iterator[str]:
+    yield _line(first, [str(number) for number in CLIENTS])
     yield "|---" * (len(CLIENTS) + 1) + "|"
 
 
