@@ -136,11 +136,13 @@ def _corpus(vocab_size: int) -> list[str]:
 
 
 def _unreadable(tokenizer) -> list[int]:
+    """Also half characters: a server has no text to send for them yet."""
     texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
-    # Half a character has no text yet, and a server sends none.
-    return [
-        at for at, text in enumerate(texts) if text in SPECIAL_TOKENS or not (text.isascii() and text.isprintable())
-    ]
+    return [token for token, text in enumerate(texts) if text in SPECIAL_TOKENS or not _is_readable(text)]
+
+
+def _is_readable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _add_old_names(folder: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_model_of_random_weights_says_readable_things_and_does_not_end(folder)
         answer = model.generate(**prompt, max_new_tokens=256, do_sample=False)[0, prompt["input_ids"].shape[1] :]
     assert len(answer) == 256
     assert END_TOKEN not in answer
-    assert len(set(answer.tolist())) > 64, "it repeats itself"
+    assert len(set(answer.tolist())) > 16, "it repeats itself"
     text = tokenizer.decode(answer)
     assert text.isascii()
     assert text.isprintable()
