@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from protocol.engines import ENGINE_KINDS, brings_code, missing_options, mistyped_options, unknown_options
+from protocol.engines import ENGINE_KINDS, missing_options, mistyped_options, unknown_options
 from workers.children import command, lightllm, llama_cpp, mlx, sglang, vllm
 from workers.children.launch import Ground, Launch
 from workers.engines.base import EngineSpec
+from workers.engines.foreign_code import check_code
 from workers.errors import LoadError
 
 LAUNCHES: dict[str, Callable[[EngineSpec, Ground], Launch]] = {
@@ -29,11 +30,7 @@ def _check(spec: EngineSpec) -> None:
     wrong = [*unknown_options(kind, spec.options), *mistyped_options(kind, spec.options)]
     if wrong or (wrong := missing_options(kind, spec.options)):
         raise LoadError(f"The engine options are wrong for {spec.engine}: {', '.join(wrong)}.")
-    if (code := brings_code(kind, spec.options)) and not spec.may_run_code:
-        raise LoadError(
-            f"This worker runs no code that a deployment brings along ({', '.join(code)}). "
-            "Its operator can allow it: start the daemon with --allow-code yes."
-        )
+    check_code(spec)
     if spec.source.startswith("-") or (kind.needs_source and not spec.source):
         raise LoadError(f"{spec.engine} cannot load {spec.source!r}. Name a folder on this worker, or a hub id.")
     if spec.engine != "command" and not spec.program:

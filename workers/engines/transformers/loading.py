@@ -1,4 +1,4 @@
-"""From a source to a model in memory. Safetensors only, and never code that comes with a model."""
+"""From a source to a model in memory. Safetensors only, and no code that comes with a model, unless that is allowed."""
 
 import logging
 from collections.abc import Callable, Iterator, Sized
@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import logging as transformers_logging
 
 from workers.engines.base import EngineSpec, Sampling
+from workers.engines.foreign_code import check_code
 from workers.engines.transformers.chat_template import use_asked_template
 from workers.engines.transformers.devices import choose_device_map, choose_dtype
 from workers.engines.transformers.quantizing import quantization_config
@@ -104,22 +105,27 @@ def resolve_source(source: str) -> str:
 
 
 def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    check_code(spec)
+    # Pickled weights may be code, too: whoever trusts the one trusts the other.
+    is_trusted = bool(spec.options.get("trust_remote_code"))
+    config = AutoConfig.from_pretrained(source, trust_remote_code=is_trusted)
     is_classifier = is_classifier_model(config)
     sentence_model = SentenceModel() if is_classifier else read_sentence_model(source)
     sees = is_seeing_model(config) and not sentence_model.is_declared
-    processor = _load_processor(source) if sees else None
-    tokenizer = processor.tokenizer if processor else AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    processor = _load_processor(source, is_trusted=is_trusted) if sees else None
+    loaded = processor or AutoTokenizer.from_pretrained(source, trust_remote_code=is_trusted)
+    tokenizer = loaded.tokenizer if processor else loaded
     use_asked_template(tokenizer, spec)
     report(0.1)
     is_causal = sees or (is_causal_model(config) and not sentence_model.is_declared)
     device_map = choose_device_map(spec.device)
     auto_class = AutoModelForImageTextToText if sees else _auto_class(is_causal=is_causal, is_classifier=is_classifier)
-    dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config))
+    dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config, is_trusted=is_trusted))
     quantization = quantization_config(spec.quantization, dtype)
     with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
         model = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False,
+            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=None if is_trusted else True,
+            trust_remote_code=is_trusted,
             **({"quantization_config": quantization} if quantization else {}),
         )  # fmt: skip
     return LoadedModel(
@@ -138,8 +144,8 @@ def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     )
 
 
-def _load_processor(source: str) -> Any:
-    processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+def _load_processor(source: str, *, is_trusted: bool) -> Any:
+    processor = AutoProcessor.from_pretrained(source, trust_remote_code=is_trusted)
     if not (getattr(processor, "image_token", None) and hasattr(processor, "image_processor")):
         raise LoadError(
             f"This engine cannot show images to models of this kind ({type(processor).__name__}): their prompts have "
@@ -149,6 +155,8 @@ def _load_processor(source: str) -> Any:
 
 
 def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, Any, Any]:
+    if spec.options.get("trust_remote_code"):
+        raise LoadError("Models for speech bring no code of their own here. Leave the option trust_remote_code out.")
     if spec.quantization:
         raise LoadError("Models for speech are not quantized by this engine. Leave the quantization empty.")
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -165,7 +173,9 @@ def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, An
 
 def is_causal_model(config: Any) -> bool:
     """Whether this configuration is of a model that writes text. BERT could by its type, but not by its weights."""
-    return any(name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in config.architectures or ())
+    names = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+    is_known = any(name in names for name in config.architectures or ())
+    return is_known or AutoModelForCausalLM.__name__ in getattr(config, "auto_map", {})
 
 
 def is_seeing_model(config: Any) -> bool:
@@ -207,9 +217,9 @@ def _asked_length(spec: EngineSpec, most: int) -> int:
     return int(asked)
 
 
-def _num_parameters(auto_class: Any, config: Any) -> int:
+def _num_parameters(auto_class: Any, config: Any, *, is_trusted: bool = False) -> int:
     with torch.device("meta"):
-        return int(auto_class.from_config(config).num_parameters())
+        return int(auto_class.from_config(config, trust_remote_code=is_trusted).num_parameters())
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
