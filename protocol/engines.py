@@ -88,6 +88,7 @@ ENGINE_KINDS: Mapping[str, EngineKind] = {
             "max_audio_s": _INTEGER,
             "chat_template": _STRING,
             "trust_remote_code": _BOOLEAN,
+            "compile": _BOOLEAN,
         },
         running_code=_TRUST,
         choices={"long_inputs": tuple(LongInputs)},

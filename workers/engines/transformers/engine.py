@@ -140,6 +140,8 @@ class TransformersEngine(Engine):
         if self._viewer:
             # Trying one out would disturb what such a model knows of the row that it is answering.
             return dict.fromkeys(wanted, "A model that sees images cannot have adapters here.")
+        if self._spec.options.get("compile"):
+            return dict.fromkeys(wanted, "A compiled model cannot have adapters: set the option compile to false.")
         return await self._roster.use(wanted)
 
     async def generate(self, request: Generate) -> "TransformersGeneration":

@@ -118,6 +118,8 @@ def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     use_asked_template(tokenizer, spec)
     report(0.1)
     is_causal = sees or (is_causal_model(config) and not sentence_model.is_declared)
+    if sees or not is_causal:
+        _check_is_not_compiled(spec)
     device_map = choose_device_map(spec.device)
     auto_class = AutoModelForImageTextToText if sees else _auto_class(is_causal=is_causal, is_classifier=is_classifier)
     dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config, is_trusted=is_trusted))
@@ -159,6 +161,7 @@ def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, An
         raise LoadError("Models for speech bring no code of their own here. Leave the option trust_remote_code out.")
     if spec.quantization:
         raise LoadError("Models for speech are not quantized by this engine. Leave the quantization empty.")
+    _check_is_not_compiled(spec)
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     extractor = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
@@ -169,6 +172,13 @@ def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, An
             source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False
         )
     return model.eval(), tokenizer, extractor
+
+
+def _check_is_not_compiled(spec: EngineSpec) -> None:
+    if spec.options.get("compile"):
+        raise LoadError(
+            "Only models that write text, and do not see, can be compiled. Set the option compile to false."
+        )
 
 
 def is_causal_model(config: Any) -> bool:

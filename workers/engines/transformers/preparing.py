@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,6 +23,9 @@ from workers.engines.transformers.slots import Room
 from workers.engines.transformers.vision_forward import VisionForward
 from workers.errors import LoadError
 
+if TYPE_CHECKING:
+    from workers.engines.transformers.compiling import CompiledModel
+
 logger = logging.getLogger(__name__)
 
 _LONGEST_PIECE_S = 0.1
@@ -35,6 +38,8 @@ _TIMED_TOKENS = 32
 _STEP_TOKENS = range(64, 1025)
 """Also where the timing was disturbed by something else on the machine."""
 _GIB = 1024**3
+_LEAVE_OUT = "Set the option compile to false."
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +67,16 @@ def prepare(loaded: LoadedModel, spec: EngineSpec, adapters: Adapters, progresse
     except LoadError:
         raise
     except Exception as error:
+        if spec.options.get("compile"):
+            raise LoadError(
+                f"This model cannot be compiled, since it cannot be batched: {error}. {_LEAVE_OUT}"
+            ) from error
         # Whatever a model that is built otherwise may raise when it is fed in this way.
         logger.warning("This model answers its requests in turns, since it cannot be batched: %s", error)
         _probe_single(loaded.model, rows, alone)
         return Feed(forward=SingleForward(loaded.model, adapters), is_batched=False, max_step_tokens=max_step_tokens)
-    return Feed(forward=BatchedForward(loaded.model, adapters, room), is_batched=True, max_step_tokens=max_step_tokens)
+    model = _compiled(loaded.model, rows, alone) if spec.options.get("compile") else loaded.model
+    return Feed(forward=BatchedForward(model, adapters, room), is_batched=True, max_step_tokens=max_step_tokens)
 
 
 def _reference(model: Any) -> tuple[list[list[int]], torch.Tensor]:
@@ -91,6 +101,28 @@ def _probe_batching(model: Any, rows: list[list[int]], alone: torch.Tensor) -> i
         model.set_attn_implementation(own)
         raise
     return cache.bytes_per_position
+
+
+def _compiled(model: Any, rows: list[list[int]], alone: torch.Tensor) -> "CompiledModel":
+    """Raises LoadError."""
+    # Imported only here: torch's compiler takes seconds, and memory.
+    from workers.engines.transformers.compiling import CompiledModel
+
+    cache = SlotCache(num_slots=len(rows), capacity=max(map(len, rows)))
+    try:
+        compiled = CompiledModel(model)
+        _check(feed_in_batch(compiled, cache, rows), alone)
+        # Torch makes code of its own for a step of a single token.
+        _check(feed_in_batch(compiled, cache, rows[:1]), alone[:1])
+    except Exception as error:
+        # The compiler, and those that it calls, raise whatever comes to hand.
+        logger.exception("Compiling failed")
+        raise LoadError(
+            "This model could not be compiled. On a CPU that needs a C++ compiler (g++) and Python's headers on the "
+            f"worker, on a GPU Triton and a C compiler. {_LEAVE_OUT} {str(error)[:_LONGEST_REASON]}"
+        ) from error
+    compiled.warmed_up()
+    return compiled
 
 
 def _probe_single(model: Any, rows: list[list[int]], alone: torch.Tensor) -> None:
@@ -135,7 +167,8 @@ def _tune(model: Any, spec: EngineSpec) -> None:
     if model.device.type != "cpu":
         return
     tune_num_threads(lambda: _feed(model, min(spec.max_concurrency, _TIMED_ROWS)))
-    if num_prepacked := prepack(model):
+    # A compiler lays weights out as it likes, and takes only what it knows.
+    if not spec.options.get("compile") and (num_prepacked := prepack(model)):
         logger.info("%d linear layers are quicker prepacked", num_prepacked)
 
 
