@@ -84,14 +84,15 @@ def the_record() -> UsageRecord:
 
 
 def add_replica(url: str, *, model: str = "fake-1", **fields) -> Replica:
-    """A ready replica at that address, on a worker of its own."""
+    """A ready replica at that address, on a worker of its own. No fake calls: this one counts as heard for as long as
+    its test may take."""
     worker = Worker.objects.create(
         name=f"box {Worker.objects.count()}",
         address=url,
         pinned_ip="127.0.0.1",
         credential_hash=f"{Worker.objects.count():064}",
         gateway_secret=SECRET,
-        last_heartbeat_at=now(),
+        last_heartbeat_at=now() + timedelta(minutes=10),
     )
     entry, _ = LanguageModel.objects.get_or_create(name=model)
     deployment, _ = Deployment.objects.get_or_create(model=entry, engine=EngineName.ECHO)
