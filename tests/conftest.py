@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection, connections
+from django.utils import translation
 
 Flush = Callable[..., list[str]]
 
@@ -50,6 +51,12 @@ def _no_servers(request: pytest.FixtureRequest, settings: Any) -> None:
     # A cache is no part of the database: what one test counts there, the next one would find, in any process.
     cache = settings.CACHES["default"] | {"KEY_PREFIX": f"test-{os.getpid()}-{next(_number)}"}
     settings.CACHES = {"default": cache}
+
+
+@pytest.fixture(autouse=True)
+def _default_language() -> None:
+    """The language in which another test read a page stays with the thread."""
+    translation.deactivate()
 
 
 @pytest.fixture
