@@ -54,15 +54,15 @@ class BatchedForward:
     def step(self, pieces: Sequence[Piece]) -> torch.Tensor:
         packed = sorted(pieces, key=lambda piece: (len(piece.ids) > 1, self._seated[piece.row].index))
         spans = [Span(self._seated[piece.row].index, piece.row.num_fed, len(piece.ids)) for piece in packed]
-        ends = accumulate(span.length for span in spans)
-        kept = [end - 1 for end, piece in zip(ends, packed, strict=True) if piece.is_last]
+        ends = dict(zip((piece.row for piece in packed), accumulate(span.length for span in spans), strict=True))
+        # Asked for in the order of the pieces: putting logits of a large vocabulary into it costs a copy of them all.
+        kept = [ends[piece.row] - 1 for piece in pieces if piece.is_last]
         ids = [token for piece in packed for token in piece.ids]
         with self._adapters.choosing(_chosen(packed)):
             logits = _forward(self._model, StepPlan(self._cache, spans), ids, kept)
         for piece in packed:
             self._seated[piece.row].tokens += piece.ids
-        places = {piece.row: place for place, piece in enumerate(piece for piece in packed if piece.is_last)}
-        return logits[[places[piece.row] for piece in pieces if piece.is_last]]
+        return logits
 
 
 def _chosen(packed: Sequence[Piece]) -> Chosen:
