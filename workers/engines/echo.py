@@ -17,12 +17,16 @@ place in the prompt, or in the answer.
     fail_load=1        the engine cannot load
     fail_after=3       every answer breaks after that many tokens; at 0 the canary finds out
     fail_from=10       from that request on, the canary being the first, every answer breaks at once
+    refuse_from=10     from that request on all are refused as if the line were full
+    die_after=3        the process ends, as if it were killed, in any answer after that many tokens
 """
 
 import asyncio
 import hashlib
 import math
+import os
 import re
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 
@@ -41,7 +45,7 @@ from workers.engines.base import (
 )
 from workers.engines.limits import check_input_length, check_room, completion_budget
 from workers.engines.stop_strings import StopStrings
-from workers.errors import BadRequest, EngineError, EngineFailed, LoadError, RequestCancelled
+from workers.errors import BadRequest, EngineError, EngineFailed, LoadError, Overloaded, RequestCancelled
 
 CAPABILITIES = ["chat", "completions", "embeddings", "tokenize", "continuation", "resume"]
 VOCABULARY_SIZE = 100_000
@@ -61,6 +65,8 @@ class EchoOptions:
     fail_load: int = 0
     fail_after: int | None = None
     fail_from: float = math.inf
+    refuse_from: float = math.inf
+    die_after: float = math.inf
 
 
 def parse_options(source: str) -> EchoOptions:
@@ -105,6 +111,8 @@ class EchoEngine(Engine):
     async def generate(self, request: Generate) -> "EchoGeneration":
         check_room(len(self._open), self._max_concurrency, retry_after_s=1)
         self._num_requests += 1
+        if self._num_requests >= self.options.refuse_from:
+            raise Overloaded("The echo engine was told to refuse. Please try again later.")
         generation = EchoGeneration(self, request, is_broken=self._num_requests >= self.options.fail_from)
         self._open.add(generation)
         return generation
@@ -209,6 +217,8 @@ class EchoGeneration:
         await asyncio.sleep(self._options.delay)
         if self._error is not None:
             raise self._error
+        if number > self._options.die_after:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self._options.fail_after is not None and number > self._options.fail_after:
             raise EngineFailed(f"The echo engine was told to break after {self._options.fail_after} tokens.")
 

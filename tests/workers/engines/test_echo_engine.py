@@ -140,3 +140,11 @@ async def test_token_ids_outside_the_vocabulary_are_refused() -> None:
 async def test_an_option_that_it_does_not_have_fails_the_load(source: str) -> None:
     with pytest.raises(LoadError, match="echo engine"):
         await make_echo(source)
+
+
+async def test_it_can_be_told_to_refuse_from_some_request_on() -> None:
+    engine = await make_echo("refuse_from=2")
+
+    assert text_of(await collect(await engine.generate(chat("one")))) == "one"
+    with pytest.raises(Overloaded):
+        await engine.generate(chat("two"))

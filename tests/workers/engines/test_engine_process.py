@@ -149,3 +149,15 @@ async def test_what_cannot_be_loaded_is_told_and_ends_the_process(start: Start, 
 
     assert reason in failed["error"]
     assert await engine.ended() == 1
+
+
+async def test_an_echo_can_be_told_to_die_in_the_middle_of_an_answer(start: Start) -> None:
+    engine = await start({"engine": "echo", "source": "die_after=1"})
+    await engine.status("ready")
+    body = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
+
+    async with engine.session() as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.post("/v1/chat/completions", json=body)
+
+    assert await engine.ended() == -signal.SIGKILL
