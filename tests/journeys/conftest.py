@@ -4,12 +4,13 @@ database. Journeys use `web` (pytest-django keeps the name live_server for itsel
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 from urllib.request import urlopen
 
 import psutil
@@ -24,6 +25,7 @@ from fleet.reconciler import reconcile
 from gateway.issuing import issue_key
 from tests.journeys.browsing import chromium, open_page
 from tests.journeys.waiting import PATIENCE_S, wait_until
+from tests.ports import reserved_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -79,16 +81,23 @@ class Part:
 
 
 class LiveServer(Part):
-    """uvicorn with the whole application. `var_dir` holds its journal; it survives `kill` and `start`."""
+    """uvicorn with the whole application. `var_dir` holds its journal; it survives `kill` and `start`, and so does the
+    address, up to the end of the `with` block that this is for."""
 
     def __init__(self, folder: Path, *, heartbeat_interval_s: float = 2, host: str = "127.0.0.1") -> None:
         super().__init__(folder, "web")
         self.var_dir, self.host = folder / "var", host
         self.heartbeat_interval_s = heartbeat_interval_s
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._end = ExitStack()
+        self.port = self._end.enter_context(reserved_port())
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._end.close()
 
     def start(self) -> None:
         command = ["-m", "uvicorn", "config.asgi:application", "--host", self.host, "--port", str(self.port)]
@@ -129,12 +138,9 @@ class WorkerProcess(Part):
 @pytest.fixture
 def web(transactional_db: None, tmp_path: Path) -> Iterator[LiveServer]:
     """The web process, up and answering at `.url`."""
-    server = LiveServer(tmp_path / "web")
-    try:
+    with LiveServer(tmp_path / "web") as server:
         server.start()
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

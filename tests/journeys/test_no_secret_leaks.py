@@ -273,8 +273,13 @@ def bearer(secret: str) -> dict[str, str]:
 
 def written(folder: Path) -> dict[str, str]:
     """Every file of web process and workers, but for the one that is there to hold the worker's secrets."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "credential.json"]
-    return {str(path.relative_to(folder)): path.read_text(errors="replace") for path in files}
+    found = {}
+    for path in folder.rglob("*"):
+        # The processes still run, and may take a file away that they have listed here.
+        with suppress(FileNotFoundError):
+            if path.is_file() and path.name != "credential.json":
+                found[str(path.relative_to(folder))] = path.read_text(errors="replace")
+    return found
 
 
 def rows() -> dict[str, str]:

@@ -17,17 +17,13 @@ import psutil
 import pytest
 import requests
 
+from tests.ports import reserved_port
+
 ROOT = Path(__file__).parent.parent.parent
 STARTS_WITHIN_S = 180
 ENDS_WITHIN_S = 60
 
 pytestmark = pytest.mark.xdist_group("up")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def embedded_environment() -> dict[str, str]:
@@ -69,7 +65,8 @@ class Installation:
 
     def part(self, words: str) -> psutil.Process:
         """The process of this installation whose command line has these words."""
-        return next(process for process in self.processes() if words in " ".join(process.cmdline()))
+        found = psutil.process_iter(["cmdline"])
+        return next(each for each in found if self._is_ours(each) and words in " ".join(each.info["cmdline"]))
 
     def processes(self) -> list[psutil.Process]:
         """Everything alive that was started with this folder, whoever its parent is now."""
@@ -89,8 +86,8 @@ class Installation:
 
 
 @contextmanager
-def installation(folder: Path, port: int | None = None):
-    running = Installation(folder, port or free_port())
+def installation(folder: Path, port: int):
+    running = Installation(folder, port)
     try:
         yield running
     finally:
@@ -101,7 +98,7 @@ def installation(folder: Path, port: int | None = None):
 
 @pytest.fixture(scope="module")
 def the_installation(tmp_path_factory):
-    with installation(tmp_path_factory.mktemp("var")) as first:
+    with reserved_port() as port, installation(tmp_path_factory.mktemp("var"), port) as first:
         first.wait_until_ready()
         yield first
 
@@ -167,7 +164,7 @@ def test_the_administrator_can_sign_in_with_what_was_printed(running):
 
 def test_a_second_up_on_the_same_folder_says_so_in_one_line(running):
     second = subprocess.run(
-        [sys.executable, "manage.py", "up", "--port", str(free_port())],
+        [sys.executable, "manage.py", "up", "--port", str(running.port)],
         cwd=ROOT,
         env={**embedded_environment(), "VAR_DIR": str(running.folder)},
         capture_output=True,

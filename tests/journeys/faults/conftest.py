@@ -19,6 +19,7 @@ from django.apps import apps
 from fleet.models import Replica, Worker
 from tests.journeys.conftest import LiveServer, Part, WorkerProcess
 from tests.journeys.waiting import wait_until
+from tests.ports import reserved_port
 
 HEARTBEAT_INTERVAL_S = 5
 CHUNK = 64 * 1024
@@ -26,12 +27,9 @@ CHUNK = 64 * 1024
 
 @pytest.fixture
 def web(transactional_db: None, tmp_path: Path) -> Iterator[LiveServer]:
-    server = LiveServer(tmp_path / "web", heartbeat_interval_s=HEARTBEAT_INTERVAL_S, host="0.0.0.0")
-    try:
+    with LiveServer(tmp_path / "web", heartbeat_interval_s=HEARTBEAT_INTERVAL_S, host="0.0.0.0") as server:
         server.start()
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture
@@ -100,9 +98,8 @@ def probed(process: WorkerProcess) -> WorkerProcess:
 class Relay:
     """A port that leads to another one, as a router would; it can be closed, and opened again."""
 
-    def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+    def __init__(self, port: int) -> None:
+        self.port = port
         self.target = 0
         self._listener: socket.socket | None = None
 
@@ -124,7 +121,7 @@ class Relay:
                 threading.Thread(target=self._join, args=(client,), daemon=True).start()
 
     def _join(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self.target)) as server, suppress(OSError):
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target)) as server:
             threading.Thread(target=_pump, args=(server, client), daemon=True).start()
             _pump(client, server)
 
@@ -138,10 +135,11 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 @pytest.fixture
 def relay() -> Iterator[Relay]:
-    relay = Relay()
-    relay.open()
-    yield relay
-    relay.close()
+    with reserved_port() as port:
+        relay = Relay(port)
+        relay.open()
+        yield relay
+        relay.close()
 
 
 class Machine:

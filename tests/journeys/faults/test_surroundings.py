@@ -1,7 +1,6 @@
 """Networks, clocks, disks and servers that fail: the right state soon, and recovery without a hand."""
 
 import shutil
-import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,20 +13,22 @@ from fleet.overview import read_overview
 from tests.journeys.conftest import WorkerProcess
 from tests.journeys.faults.conftest import is_serving, probed, state
 from tests.journeys.waiting import wait_until
+from tests.ports import reserved_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+@pytest.fixture
+def port():
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.mark.once
-def test_a_connection_that_is_refused(tasks, start_worker, deploy, wait_ready, relay, clocked):
-    relay.target = free_port()
+def test_a_connection_that_is_refused(tasks, port, start_worker, deploy, wait_ready, relay, clocked):
+    relay.target = port
     deployment = deploy("echo")
     flags = ("--listen", f"127.0.0.1:{relay.target}", "--advertise", f"http://127.0.0.1:{relay.port}")
     process = start_worker("worker-1", *flags)
