@@ -58,25 +58,24 @@ class OtherFlotilla(LiveServer):
 def other_flotilla(tmp_path_factory):
     """Up, with one ready echo behind it; `.key` opens it."""
     folder = tmp_path_factory.mktemp("other")
-    server = OtherFlotilla(folder)
-    server.manage("migrate", "--verbosity", "0")
-    server.key, join_token = server.manage("shell", "--verbosity", "0", "-c", SET_UP)[-2:]
     worker = WorkerProcess(folder / "worker" / "state", "far-worker")
-    try:
+    with OtherFlotilla(folder) as server:
+        server.manage("migrate", "--verbosity", "0")
+        server.key, join_token = server.manage("shell", "--verbosity", "0", "-c", SET_UP)[-2:]
         server.start()
-        worker.start(server.url, join_token)
-        with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as direct:
-            wait_until(lambda: direct.models.retrieve("far-echo").capabilities, what="the far echo is ready")
-        yield server
-    finally:
-        worker.kill()
-        server.kill()
+        try:
+            worker.start(server.url, join_token)
+            with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as direct:
+                wait_until(lambda: direct.models.retrieve("far-echo").capabilities, what="the far echo is ready")
+            yield server
+        finally:
+            worker.kill()
 
 
 @pytest.fixture
 def other(other_flotilla):
     """Nothing is on record there yet."""
-    with sqlite3.connect(other_flotilla.database) as database:
+    with sqlite3.connect(other_flotilla.database, timeout=PATIENCE_S) as database:
         database.execute("DELETE FROM gateway_usagerecord")
     return other_flotilla
 
@@ -97,7 +96,7 @@ def client(monkeypatch, other, request):
 
 
 def records_there(other: OtherFlotilla) -> list[tuple[str, str, int]]:
-    with sqlite3.connect(other.database) as database:
+    with sqlite3.connect(other.database, timeout=PATIENCE_S) as database:
         return database.execute("SELECT user_name, state, completion_tokens FROM gateway_usagerecord").fetchall()
 
 

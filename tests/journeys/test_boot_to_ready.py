@@ -7,7 +7,7 @@ import pytest
 
 from fleet.models import Worker
 from fleet.reconciler import reconcile
-from tests.journeys.waiting import wait_until
+from tests.journeys.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,14 +101,14 @@ def test_a_changed_deployment_is_served_by_a_new_replica(start_worker, deploy, w
 def test_a_revoked_worker_stops_and_says_why(start_worker):
     worker = start_worker()
     wait_for_worker().revoke()
-    assert worker.process.wait(60) == 1
+    assert worker.process.wait(PATIENCE_S) == 1
     assert "revoked" in worker.log.read_text().splitlines()[-1]
 
 
 @pytest.mark.once
 def test_a_worker_without_a_token_says_what_it_needs(start_worker):
     worker = start_worker(token="")
-    assert worker.process.wait(60) == 1
+    assert worker.process.wait(PATIENCE_S) == 1
     assert "--join-token" in worker.log.read_text().splitlines()[-1]
 
 

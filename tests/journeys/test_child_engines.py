@@ -111,9 +111,11 @@ def test_a_child_s_stream_is_whole_and_on_record(child, client):
 
 
 def test_a_child_that_is_killed_serves_again(child, client):
-    server_of(child).kill()
-    wait_until(lambda: not answers(client), what="the gateway has met the dead server", log=child.log)
+    killed = server_of(child)
+    killed.kill()
+    wait_until(lambda: killed not in child.children(), what="the worker has met the dead server", log=child.log)
     wait_until(lambda: answers(client), what="it serves again", log=child.log)
+    assert server_of(child) != killed
 
 
 def test_a_caller_who_leaves_is_on_record_and_the_child_is_free(child, client):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,9 @@ def secrets(settings) -> Secrets:
 
 @pytest.fixture
 def web(transactional_db: None, secrets: Secrets, tmp_path: Path) -> Iterator[LiveServer]:
-    server = LoudServer(tmp_path / "web")
-    try:
+    with LoudServer(tmp_path / "web") as server:
         server.start()
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from tests.journeys.waiting import wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HELLO = [{"role": "user", "content": "Hello to the whole fleet"}]
-LONG = [{"role": "user", "content": "one two three four five six seven eight nine ten " * 40}]
+LONG = [{"role": "user", "content": "one two three four five six seven eight nine ten " * 300}]
+"""A minute at 20 ms a token: it still runs, however late the test comes to it."""
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_client_that_hangs_up_is_charged_for_what_was_generated_until_then(slo
             next(stream)
     record = the_record()
     assert (record.state, record.count_source) == ("cut_by_client", "engine")
-    assert 3 <= record.completion_tokens < 400
+    assert 3 <= record.completion_tokens < 3000
 
 
 def test_a_worker_killed_in_a_stream_ends_it_with_an_error_that_the_client_raises(slow_echo, client):
@@ -152,7 +153,7 @@ def test_killing_the_web_process_under_load_loses_no_completed_request_and_doubl
     with ThreadPoolExecutor(8) as pool:
         for _ in range(8):
             pool.submit(keep_asking)
-        time.sleep(3)
+        wait_until(lambda: len(completed) > 24, what="the load has begun", log=web.log)
         web.kill()
         stop.set()
     web.start()
@@ -161,4 +162,4 @@ def test_killing_the_web_process_under_load_loses_no_completed_request_and_doubl
         what="every completed request is on record",
         log=web.log,
     )
-    assert len(completed) == len(set(completed)) > 8
+    assert len(completed) == len(set(completed)) > 24

@@ -24,7 +24,8 @@ def test_kill_9_of_the_engine(worker, clocked):
     (engine,) = worker.children()
     engine.kill()
     clocked.start()
-    clocked("right state", lambda: phase() != "ready", worker.log)
+    # A test that is slow to look may find it back at work.
+    clocked("right state", lambda: phase() != "ready" or Replica.objects.get().num_restarts, worker.log)
     clocked("recovery", is_serving, worker.log)
     assert Replica.objects.get().num_restarts == 1
 
