@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from protocol.control import ReplicaPhase
-from tests.workers.conftest import wait_for
+from tests.workers.conftest import PATIENCE_S, wait_for
 from workers.programs import Programs
 
 SERVER = Path(__file__).parent / "fake_openai_server.py"
@@ -80,7 +80,10 @@ async def test_nobody_else_on_the_machine_can_ask_a_child(start_daemon):
 async def test_a_child_s_own_count_of_its_load_is_told(start_daemon):
     async with start_daemon(**command("--delay 0.2")) as daemon, daemon.chat(LONG, stream=True) as answer:
         await answer.content.readany()
-        await daemon.engine.refresh_stats()
+        # A child that is slow to tell keeps its last figures.
+        async with asyncio.timeout(PATIENCE_S):
+            while not daemon.engine.status().num_running:
+                await daemon.engine.refresh_stats()
         status = daemon.engine.status()
     assert (status.num_running, status.num_waiting) == (1, 3)
 

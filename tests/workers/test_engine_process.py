@@ -2,11 +2,10 @@
 
 import asyncio
 
-import psutil
 import pytest
 
 from protocol.control import ReplicaPhase
-from tests.workers.conftest import wait_for
+from tests.workers.conftest import engine_processes, wait_for
 
 
 async def until(engine, phase: ReplicaPhase) -> None:
@@ -60,7 +59,7 @@ async def ask_without_pause(engine) -> None:
 async def test_no_process_is_left_behind(start_engine):
     async with start_engine() as engine:
         await until(engine, ReplicaPhase.READY)
-        processes = psutil.Process().children(recursive=True)
+        processes = engine_processes()
     assert processes
     assert not [process for process in processes if process.is_running()]
 
@@ -68,7 +67,7 @@ async def test_no_process_is_left_behind(start_engine):
 async def test_an_engine_that_hangs_is_ready_no_more_until_it_answers(quick_probes, start_engine):
     async with start_engine() as engine:
         await until(engine, ReplicaPhase.READY)
-        (process,) = psutil.Process().children()
+        (process,) = engine_processes()
         process.suspend()
         await until(engine, ReplicaPhase.FAILED)
         assert "does not answer" in engine.status().error
@@ -80,7 +79,7 @@ async def test_an_engine_that_hangs_is_ready_no_more_until_it_answers(quick_prob
 async def test_an_engine_that_hangs_for_good_is_killed_and_started_again(quick_probes, start_engine):
     async with start_engine() as engine:
         await until(engine, ReplicaPhase.READY)
-        (process,) = psutil.Process().children()
+        (process,) = engine_processes()
         process.suspend()
         await wait_for(lambda: engine.status().num_restarts)
         await until(engine, ReplicaPhase.READY)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from protocol.codec import decode
 from protocol.control import DesiredReplica
 from protocol.inspection import LOG_PATH, MAX_LOG_BYTES, MAX_LOG_LINES, STORE_PATH, LogTail, StoreListing
 from protocol.tokens import TokenKind, make_token
-from tests.workers.conftest import SECRET, wait_for
+from tests.workers.conftest import PATIENCE_S, SECRET, wait_for
 from workers.inspection import Inspection
 from workers.log import LogKeeper
 from workers.server import WorkerServer
@@ -192,9 +193,23 @@ async def test_nothing_but_what_was_downloaded_can_be_deleted(keeper, cache, tmp
 
 
 async def test_who_asks_while_the_disk_is_read_gets_the_same_reading(keeper, monkeypatch):
-    readings = []
-    read = ModelStore.read
-    monkeypatch.setattr(ModelStore, "read", lambda self: (readings.append(1), read(self))[1])
+    asked, readings, may_end = [], [], threading.Event()
+    store, read = Inspection.store, ModelStore.read
+
+    async def noted_store(self, request):
+        asked.append(request)
+        return await store(self, request)
+
+    def slow_read(self):
+        readings.append(1)
+        may_end.wait(PATIENCE_S)
+        return read(self)
+
+    monkeypatch.setattr(Inspection, "store", noted_store)
+    monkeypatch.setattr(ModelStore, "read", slow_read)
     async with asking(keeper) as ask:
-        await asyncio.gather(*(ask("GET", STORE_PATH) for _ in range(5)))
-        assert len(readings) < 5
+        answers = asyncio.gather(*(ask("GET", STORE_PATH) for _ in range(5)))
+        await wait_for(lambda: len(asked) == 5)
+        may_end.set()
+        await answers
+    assert len(readings) == 1

@@ -95,7 +95,7 @@ async def test_it_reports_serves_and_ends_with_its_daemon(start: Start) -> None:
 
 
 async def test_a_hang_up_reaches_the_engine(start: Start) -> None:
-    engine = await start({"engine": "echo", "source": "delay=0.01,repeat=4000"})
+    engine = await start({"engine": "echo", "source": "delay=0.1,repeat=4000"})
     await engine.status("ready")
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     async with engine.session() as session:

@@ -13,7 +13,7 @@ from workers.engines.base import EngineSpec
 from workers.engines.echo import EchoEngine
 
 HELLO = [{"role": "user", "content": "Hello there"}]
-_DEADLINE_S = 10
+_DEADLINE_S = 30
 
 
 @pytest.fixture
