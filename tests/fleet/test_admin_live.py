@@ -61,7 +61,7 @@ async def test_a_deployment_is_seen_becoming_ready(admin_user, make_worker, make
         badges.append((await fragments(page))[f"deployment-card:{deployment.pk}"])
         await Replica.objects.aupdate(phase=phase, progress=0.4)
     badges.append((await fragments(page))[f"deployment-card:{deployment.pk}"])
-    await page.disconnect()
+    await page.disconnect(timeout=20)
     assert [re.search(r">(\w+(?: 40 %)?)<", badge)[1] for badge in badges] == ["pending", "loading 40 %", "ready"]
 
 
@@ -72,7 +72,7 @@ async def test_only_what_changed_is_sent_again(admin_user, make_worker):
     await fragments(page)
     await Worker.objects.filter(pk=moved.pk).aupdate(cordoned=True)
     changed = await fragments(page)
-    await page.disconnect()
+    await page.disconnect(timeout=20)
     assert list(changed) == [f"worker-card:{moved.pk}"]
 
 
@@ -82,21 +82,21 @@ async def test_a_worker_that_joins_appears_where_its_token_was_shown(admin_user,
     await fragments(page)
     await sync_to_async(make_worker)("box-9", join_token=token)
     arrived = await fragments(page)
-    await page.disconnect()
+    await page.disconnect(timeout=20)
     assert "box-9" in arrived[f"arrivals:{token.pk}"]
 
 
 async def test_the_last_hour_of_the_gateway_is_part_of_it(admin_user):
     page = await open_page(admin_user, "traffic")
     sent = await fragments(page)
-    await page.disconnect()
+    await page.disconnect(timeout=20)
     assert "Requests, last hour" in sent["traffic"]
 
 
 async def test_a_page_that_watches_nothing_hears_nothing(admin_user):
     page = await open_page(admin_user, "nonsense")
     assert await page.receive_nothing(timeout=0.3)
-    await page.disconnect()
+    await page.disconnect(timeout=20)
 
 
 @pytest.mark.parametrize("is_staff", [None, False], ids=["nobody", "no staff"])
@@ -131,8 +131,10 @@ def page_sign_out(page: WebsocketCommunicator) -> None:
 async def test_closing_the_page_ends_its_task(admin_user):
     page = await open_page(admin_user, "attention")
     await fragments(page)
-    await page.disconnect()
-    assert not [task for task in asyncio.all_tasks() if "_watch" in repr(task.get_coro())]
+    watching = [task for task in asyncio.all_tasks() if "_watch" in repr(task.get_coro())]
+    await page.disconnect(timeout=20)
+    _, left = await asyncio.wait(watching, timeout=20)
+    assert not left
 
 
 async def test_a_page_that_cannot_be_kept_true_is_told_to_connect_again(admin_user, settings):

@@ -61,6 +61,12 @@ class Daemon:
         self.status, self.body = status, json.dumps(message).encode()
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch) -> None:
+    """A busy machine is no worker that cannot be reached."""
+    monkeypatch.setattr("fleet.inspection._LOG_TIMEOUT_S", 30.0)
+
+
 @pytest.fixture
 def daemon() -> Iterator[Daemon]:
     daemon = Daemon()
@@ -86,7 +92,7 @@ async def shown(user: Any, worker: Worker, kind: str, language: str = "en") -> d
     page = WebsocketCommunicator(websockets, f"/ws/fleet/worker/{worker.pk}/{kind}/?language={language}", headers)
     await page.connect(timeout=20)
     first = await page.receive_output(timeout=20)
-    await page.disconnect()
+    await page.disconnect(timeout=20)
     return json.loads(first["text"])["fragments"] if first["type"] == "websocket.send" else first["code"]
 
 

@@ -25,6 +25,12 @@ from tests.certificates import make_certificate
 from tests.fleet.conftest import heartbeat
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch) -> None:
+    """A busy machine is no worker that cannot be reached."""
+    monkeypatch.setattr("fleet.probes._TIMEOUT_S", 30.0)
+
+
 @contextmanager
 def listening(
     status: int = 200, context: ssl.SSLContext | None = None, **headers: str
@@ -68,7 +74,8 @@ def test_a_worker_where_nothing_listens(make_worker):
     assert probed(make_worker(address="http://127.0.0.1:9")) == ("unreachable", "refused")
 
 
-def test_a_worker_that_hangs(make_worker):
+def test_a_worker_that_hangs(make_worker, monkeypatch):
+    monkeypatch.setattr("fleet.probes._TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as hung:
         worker = make_worker(address=f"http://127.0.0.1:{hung.getsockname()[1]}")
         assert probed(worker) == ("unreachable", "no_answer")

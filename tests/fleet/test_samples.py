@@ -73,7 +73,9 @@ def test_nothing_known_is_no_line():
     assert sparkline("Load", [None, None], str) == sparkline("Load", [], str)
 
 
-def test_the_worker_s_page_tells_the_line_in_words(admin_client: Client, make_worker):
+def test_the_worker_s_page_tells_the_line_in_words(admin_client: Client, make_worker, time_machine):
+    # The minute must not end between the figure and the page.
+    time_machine.move_to(now(), tick=False)
     worker = make_worker()
     Sample.objects.create(worker=worker, minute=now().replace(second=0, microsecond=0), num_running=4, num_waiting=0)
     page = admin_client.get(reverse("admin:fleet_worker_change", args=[worker.pk])).content.decode()
