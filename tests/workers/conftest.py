@@ -16,7 +16,7 @@ from workers.programs import Programs
 from workers.server import WorkerServer
 
 SECRET = "flt-gateway-secret"
-PATIENCE_S = 60
+PATIENCE_S = 120
 NO_PROGRAMS = Programs()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from workers.engines.echo import CAPABILITIES
 
-_DEADLINE_S = 60
+_DEADLINE_S = 120
 
 
 @dataclass
