@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,6 +19,7 @@ from workers import tls
 from workers.control_plane import ControlPlane
 from workers.credential import sole_use
 from workers.errors import SettingsInvalid, WorkerError
+from workers.hardware import free_memory
 from workers.inspection import Inspection
 from workers.log import LogKeeper
 from workers.membership import Membership
@@ -48,6 +50,7 @@ async def run(settings: WorkerSettings, log: LogKeeper) -> None:
                 unload_timeout_s=settings.unload_timeout_s,
                 on_change=membership.announce,
                 programs=programs,
+                free_memory=partial(free_memory, settings.memory_limit_bytes),
             )
             stop = stop_signal(reconciler.kill_all)
             inspection = Inspection(log, ModelStore(reconciler.replicas))

@@ -45,6 +45,13 @@ def seconds(flag: str, text: str) -> float:
     return float(text)
 
 
+def gigabytes(flag: str, text: str) -> int:
+    """In bytes. Raises SettingsInvalid."""
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise SettingsInvalid(f"{flag} must be a number of gigabytes, for example 24, not {text!r}.")
+    return int(float(text) * (1 << 30))
+
+
 def whole_number(flag: str, text: str, allowed: range) -> int:
     """Raises SettingsInvalid."""
     if not re.fullmatch(r"\d{1,9}", text) or int(text) not in allowed:

@@ -23,11 +23,15 @@ _NVML_PERCENT = 100
 
 
 class HardwareReader:
-    """Reads the machine in a thread. A driver that hangs must not silence the worker: the last reading stays."""
+    """Reads the machine in a thread. A driver that hangs must not silence the worker: the last reading stays.
 
-    def __init__(self, folder: Path, programs: Programs) -> None:
+    `memory_limit_bytes`: of the machine's own memory, what models may hold together.
+    """
+
+    def __init__(self, folder: Path, programs: Programs, *, memory_limit_bytes: int | None = None) -> None:
         self._folder = folder
         self._programs = programs
+        self._memory_limit_bytes = memory_limit_bytes
         self._reading: asyncio.Task[Hardware] | None = None
         self._latest: Hardware | None = None
 
@@ -45,7 +49,7 @@ class HardwareReader:
         return Hardware(
             hostname=socket.gethostname(),
             num_cpus=os.cpu_count() or 1,
-            devices=[*(_accelerators() if with_accelerators else ()), _cpu_device()],
+            devices=[*(_accelerators() if with_accelerators else ()), _cpu_device(self._memory_limit_bytes)],
             disk_free_bytes=disk.free,
             disk_total_bytes=disk.total,
             versions=_versions(),
@@ -53,10 +57,10 @@ class HardwareReader:
         )
 
 
-def free_memory() -> dict[str, int]:
-    """Bytes by device: `cpu`, `mps`, `cuda:0`. Blocks for as long as the driver does."""
+def free_memory(memory_limit_bytes: int | None = None) -> dict[str, int]:
+    """Bytes by device: `cpu`, `mps`, `cuda:0`. Blocks for as long as the driver does. The limit: see HardwareReader."""
     num_of_kind: Counter[str] = Counter()
-    free = {"cpu": psutil.virtual_memory().available}
+    free = {"cpu": _machine_memory(memory_limit_bytes)[1]}
     for device in _accelerators():
         name = f"cuda:{num_of_kind[device.kind]}" if device.kind == "cuda" else device.kind
         num_of_kind[device.kind] += 1
@@ -84,13 +88,22 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _cpu_device() -> Device:
+def _machine_memory(limit_bytes: int | None) -> tuple[int, int]:
+    """Total and free bytes, as far as models are concerned: all that this program has started counts as theirs."""
     memory = psutil.virtual_memory()
+    if limit_bytes is None:
+        return memory.total, memory.available
+    held_bytes = sum(memory_of(child.pid) for child in psutil.Process().children())
+    return min(memory.total, limit_bytes), max(0, min(memory.available, limit_bytes - held_bytes))
+
+
+def _cpu_device(memory_limit_bytes: int | None) -> Device:
+    total_bytes, free_bytes = _machine_memory(memory_limit_bytes)
     return Device(
         name=platform.processor() or platform.machine(),
         kind="cpu",
-        memory_total_bytes=memory.total,
-        memory_free_bytes=memory.available,
+        memory_total_bytes=total_bytes,
+        memory_free_bytes=free_bytes,
         utilization=psutil.cpu_percent() / 100,
     )
 

@@ -15,9 +15,6 @@ from workers.engine_process import EngineProcess
 from workers.errors import NoRoom
 from workers.memory import CPU, Memory, devices_of, less, missing, total
 
-FreeMemory = Callable[[], Awaitable[dict[str, int]]]
-"""Bytes by device: see workers.memory."""
-
 _LOOK_EVERY_S = 0.5
 _GIB = 1 << 30
 
@@ -25,7 +22,9 @@ _GIB = 1 << 30
 class Idling:
     """Of all the engines of one daemon, by replica id. `free_memory` tells what each device has left."""
 
-    def __init__(self, engines: Mapping[str, EngineProcess], free_memory: FreeMemory) -> None:
+    def __init__(
+        self, engines: Mapping[str, EngineProcess], free_memory: Callable[[], Awaitable[dict[str, int]]]
+    ) -> None:
         self._engines = engines
         self._free_memory = free_memory
         self._needs: WeakKeyDictionary[EngineProcess, Memory] = WeakKeyDictionary()

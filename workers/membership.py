@@ -41,7 +41,7 @@ class Membership:
         self.is_draining = False
         self._settings = settings
         self._control_plane = control_plane
-        self._hardware = HardwareReader(settings.state_dir, programs)
+        self._hardware = HardwareReader(settings.state_dir, programs, memory_limit_bytes=settings.memory_limit_bytes)
         self._certificate_sha256 = tls.fingerprint(settings.tls_cert)
         self._credential: Credential | None = None
         self._is_kept = True

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from protocol.control import DesiredReplica, ReplicaPhase, ReplicaStatus
 from workers.engine_process import EngineProcess
 from workers.hardware import free_memory
-from workers.idling import FreeMemory, Idling
+from workers.idling import Idling
 from workers.programs import Programs
 
 logger = logging.getLogger(__name__)
@@ -36,13 +37,9 @@ def plan(desired: Mapping[str, DesiredReplica], loaded: Iterable[str]) -> list[U
     return [*unloads, *(Load(replica=replica) for replica_id, replica in desired.items() if replica_id not in kept)]
 
 
-async def _free_memory() -> dict[str, int]:
-    return await asyncio.to_thread(free_memory)
-
-
 class Reconciler:
     """Owns the engine processes. Sockets lie in `socket_dir`; `on_change` is called when the server should hear.
-    `free_memory`: of this machine."""
+    `free_memory`: of this machine, in bytes by device; it may block."""
 
     def __init__(
         self,
@@ -51,7 +48,7 @@ class Reconciler:
         unload_timeout_s: float,
         on_change: Callable[[], None],
         programs: Programs,
-        free_memory: FreeMemory = _free_memory,
+        free_memory: Callable[[], dict[str, int]] = free_memory,
     ) -> None:
         self.engines: dict[str, EngineProcess] = {}
         """By replica id; a replica stays here until its process has ended."""
@@ -61,7 +58,7 @@ class Reconciler:
         self._programs = programs
         self._desired: dict[str, DesiredReplica] = {}
         self._wanted = asyncio.Event()
-        self._idling = Idling(self.engines, free_memory)
+        self._idling = Idling(self.engines, partial(asyncio.to_thread, free_memory))
         self._watchers: dict[str, asyncio.Task[None]] = {}
 
     def want(self, replicas: Iterable[DesiredReplica]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from workers.errors import SettingsInvalid
-from workers.flags import Flags, seconds
+from workers.flags import Flags, gigabytes, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,8 @@ class WorkerSettings:
     """How long requests that run may go on when the daemon is told to stop."""
     unload_timeout_s: float = 120.0
     """The same when a model is unloaded."""
+    memory_limit_bytes: int | None = None
+    """Of the machine's own memory, what models may hold together; None: all that is free."""
     ca_file: str = ""
     """Certificates, in PEM, of who may vouch for the server; empty: the system's."""
     tls_cert: str = ""
@@ -55,6 +57,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         state_dir=Path(given.state_dir).expanduser().absolute(),
         drain_timeout_s=seconds("--drain-timeout", given.drain_timeout),
         unload_timeout_s=seconds("--unload-timeout", given.unload_timeout),
+        memory_limit_bytes=gigabytes("--memory-gb", given.memory_gb) if given.memory_gb else None,
         ca_file=given.ca_file,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
@@ -79,6 +82,7 @@ def _flags(environment: Mapping[str, str]) -> Flags:
     flags.add("tls-cert", "", "PEM file of the certificate to show to the gateway; self-signed is fine, it is pinned")
     flags.add("tls-key", "", "PEM file of its private key")
     flags.add("unload-timeout", "120", "seconds that running requests get when a model is unloaded")
+    flags.add("memory-gb", "", "how much of this machine's memory models may hold together; without it, what is free")
     flags.add("engine-envs", "", f"virtual environments with vllm, sglang and so on, {os.pathsep!r} between them")
     flags.add("allow-code", "no", "“yes” lets deployments run commands and code of their own on this machine")
     return flags

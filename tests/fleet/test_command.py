@@ -147,6 +147,18 @@ def test_a_model_is_added_on_a_worker(fleet, make_worker):
     assert (shown["model"], shown["wanted"], shown["pinned_to"]) == ("parrot", 2, ["box-2"])
 
 
+@pytest.mark.parametrize(("minutes", "wanted_s"), [("30", 1800), ("0", None)])
+def test_a_model_is_unloaded_when_idle_for_so_long_or_never_without_being_replaced(
+    fleet, deployment, minutes, wanted_s
+):
+    deployment.idle_unload_minutes = 5
+    deployment.save()
+    told = fleet("replace", "echo-1", "--idle-unload-minutes", minutes)
+    deployment.refresh_from_db()
+    assert "is changed" in told
+    assert deployment.idle_unload_s == wanted_s
+
+
 def test_a_model_is_replaced_by_another_version(fleet, deployment):
     fleet("replace", "echo-1", "--source", "delay=0.01")
     assert (Deployment.objects.get().source, Deployment.objects.get().engine) == ("delay=0.01", "echo")

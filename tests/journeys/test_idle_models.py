@@ -6,7 +6,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from fleet.models import Deployment, Replica
+from fleet.models import Deployment, Replica, Worker
 from gateway.models import UsageRecord
 from tests.journeys.conftest import LiveServer, WorkerProcess
 from tests.journeys.waiting import PATIENCE_S, wait_until
@@ -28,6 +28,15 @@ def engines(worker: WorkerProcess) -> list[psutil.Process]:
     return [one for one in worker.children() if "workers.engines" in " ".join(one.cmdline())]
 
 
+def phase_of(deployment: Deployment) -> str:
+    return Replica.objects.get(deployment=deployment).phase
+
+
+def memory_of(replica: Replica) -> int:
+    known = Replica.objects.filter(pk=replica.pk, memory_bytes__gt=0).values_list("memory_bytes", flat=True)
+    return wait_until(known.first, what="its memory is known")
+
+
 def wait_asleep(deployment: Deployment) -> None:
     asleep = Replica.objects.filter(deployment=deployment, phase="asleep")
     wait_until(asleep.exists, what=f"{deployment} is asleep")
@@ -43,3 +52,22 @@ def test_an_idle_model_is_unloaded_and_wakes_for_the_next_request(web, start_wor
     assert [chat(web, key, "echo", text) for text in ("once", "more")] == ["once", "more"]
     assert set(UsageRecord.objects.values_list("state", flat=True)) == {"complete"}
     assert Replica.objects.filter(deployment=deployment).count() == 1
+
+
+def test_two_models_share_a_machine_that_has_room_for_one(web, start_worker, deploy, wait_ready, key):
+    start_worker("large")
+    measured = memory_of(wait_ready(deploy("measured")))
+    Deployment.objects.all().delete()
+    Worker.objects.update(cordoned=True)
+    small = start_worker("small", "--memory-gb", f"{1.5 * measured / 2**30:.4f}")
+    first, second = (deploy(name, idle_unload_minutes=A_SECOND) for name in ("first", "second"))
+    wait_asleep(first)
+    wait_asleep(second)
+    Deployment.objects.update(idle_unload_minutes=60)
+    wait_until(lambda: not engines(small), what="neither is loaded", log=small.log)
+    for asked, other in ((first, second), (second, first), (first, second)):
+        name = asked.model.name
+        assert chat(web, key, name, name) == name
+        assert len(engines(small)) == 1
+        wait_until(lambda asked=asked: phase_of(asked) == "ready", what=f"{name} is awake", log=small.log)
+        wait_asleep(other)

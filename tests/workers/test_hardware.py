@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -93,3 +94,14 @@ async def test_a_driver_that_hangs_does_not_silence_the_worker(tmp_path, monkeyp
 @pytest.mark.parametrize(("pid", "holds"), [(os.getpid(), True), (2**22 + 1, False)], ids=["alive", "gone"])
 def test_the_memory_of_a_process(pid, holds):
     assert (memory_of(pid) > 0) is holds
+
+
+async def test_models_may_be_given_a_part_of_the_memory_and_what_they_hold_is_taken_from_it(tmp_path):
+    engine = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    held = memory_of(engine.pid)
+    cpu = (await HardwareReader(tmp_path, Programs(), memory_limit_bytes=2**30).read()).devices[-1]
+    engine.kill()
+    await engine.wait()
+    assert held
+    assert cpu.memory_total_bytes == 2**30
+    assert cpu.memory_free_bytes <= 2**30 - held

@@ -13,7 +13,6 @@ from aiohttp import web
 from protocol.control import DesiredReplica, ReplicaPhase
 from tests.workers.conftest import NO_PROGRAMS, SECRET, wait_for
 from workers.engine_process import EngineProcess
-from workers.memory import Memory
 from workers.reconciler import Reconciler
 from workers.server import WorkerServer
 
@@ -64,11 +63,14 @@ class Machine:
 
 
 @asynccontextmanager
-async def running(folder: Path, free_memory: Callable[[Reconciler], Memory]) -> AsyncIterator[Machine]:
-    async def free() -> dict[str, int]:
-        return dict(free_memory(reconciler))
-
-    reconciler = Reconciler(folder, unload_timeout_s=60, on_change=lambda: None, programs=NO_PROGRAMS, free_memory=free)
+async def running(folder: Path, free_memory: Callable[[Reconciler], dict[str, int]]) -> AsyncIterator[Machine]:
+    reconciler = Reconciler(
+        folder,
+        unload_timeout_s=60,
+        on_change=lambda: None,
+        programs=NO_PROGRAMS,
+        free_memory=lambda: free_memory(reconciler),
+    )
     app = WorkerServer(reconciler.engines, lambda: SECRET).make_app()
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
@@ -85,14 +87,14 @@ async def running(folder: Path, free_memory: Callable[[Reconciler], Memory]) -> 
         await runner.cleanup()
 
 
-def plenty(_reconciler: Reconciler) -> Memory:
+def plenty(_reconciler: Reconciler) -> dict[str, int]:
     return {"cpu": 1000 * GIB}
 
 
-def room_for(num: int) -> Callable[[Reconciler], Memory]:
+def room_for(num: int) -> Callable[[Reconciler], dict[str, int]]:
     """An accelerator on which each engine that runs takes 6 GiB, and 4 are left beside so many."""
 
-    def free(reconciler: Reconciler) -> Memory:
+    def free(reconciler: Reconciler) -> dict[str, int]:
         num_up = sum(bool(processes_of(engine)) for engine in reconciler.engines.values())
         return {"cpu": 1000 * GIB, "cuda:0": max(0, (6 * num + 4 - 6 * num_up) * GIB)}
 

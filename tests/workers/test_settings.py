@@ -24,11 +24,13 @@ def test_every_flag_may_come_from_the_environment():
         "FLOTILLA_NAME": "gpu-1",
         "FLOTILLA_STATE_DIR": "/tmp/x",
         "FLOTILLA_DRAIN_TIMEOUT": "2.5",
+        "FLOTILLA_MEMORY_GB": "1.5",
     }
     settings = read_settings([], environment)
     assert (settings.listen_host, settings.listen_port, settings.name) == ("::", 0, "gpu-1")
     assert (settings.advertise, settings.state_dir) == ("http://gpu-1:8100", Path("/tmp/x"))
     assert (settings.join_token, settings.drain_timeout_s) == ("flt-join-x", 2.5)
+    assert settings.memory_limit_bytes == 3 * 2**29
 
 
 def test_a_flag_wins_over_the_environment():
@@ -50,10 +52,12 @@ def test_the_join_token_is_not_shown_with_the_settings():
         ["--server", "http://a", "--advertise", "gpu-1"],
         ["--server", "http://a", "--drain-timeout", "soon"],
         ["--server", "http://a", "--drain-timeout", "-1"],
+        ["--server", "http://a", "--memory-gb", "0"],
+        ["--server", "http://a", "--memory-gb", "half"],
     ],
 )
 def test_a_mistake_is_named_with_its_flag(arguments):
-    with pytest.raises(SettingsInvalid, match=r"--(server|listen|advertise|drain-timeout)"):
+    with pytest.raises(SettingsInvalid, match=r"--(server|listen|advertise|drain-timeout|memory-gb)"):
         read_settings(arguments, {})
 
 
