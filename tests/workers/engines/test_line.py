@@ -1,6 +1,7 @@
 """The line before a model is bounded for all that it does, not for chats alone."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from workers.engines.limits import max_open_requests
 from workers.engines.transformers.engine import TransformersEngine
 from workers.errors import BadRequest, Overloaded
 
+PATIENCE_S = 30
 ACTS: dict[str, tuple[str, Callable[[TransformersEngine], Awaitable[Any]]]] = {
     "embed": ("llama", lambda engine: engine.embed(["Hello"])),
     "classify": ("bert_judge", lambda engine: engine.classify(["Hello"])),
@@ -46,3 +48,28 @@ async def test_places_are_free_again_after_answers_and_refusals(engine_and_act):
     answers = await asyncio.gather(*(act(engine) for _ in range(num_places)), return_exceptions=True)
 
     assert not [answer for answer in answers if isinstance(answer, Exception)]
+
+
+async def test_who_runs_and_who_waits_is_told_as_of_answers(engine_and_act):
+    engine, act = engine_and_act
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        has_begun.set()
+        may_end.wait()
+
+    hook = engine._loaded.model.get_input_embeddings().register_forward_pre_hook(hold)
+    try:
+        asked = [asyncio.create_task(act(engine)) for _ in range(3)]
+        assert await asyncio.to_thread(has_begun.wait, PATIENCE_S)
+        assert load_of(engine) == (1, 2)
+    finally:
+        may_end.set()
+        hook.remove()
+    await asyncio.gather(*asked)
+    assert load_of(engine) == (0, 0)
+
+
+def load_of(engine: TransformersEngine) -> tuple[int, int]:
+    stats = engine.stats()
+    return stats.num_running, stats.num_waiting

@@ -46,7 +46,7 @@ from workers.engines.transformers.embedding import Embedder
 from workers.engines.transformers.grammars import Constraint, Grammars
 from workers.engines.transformers.images import Seen, Viewer, images_in
 from workers.engines.transformers.inputs import InputEncoder, check_ids
-from workers.engines.transformers.line import Line
+from workers.engines.transformers.line import Line, Place
 from workers.engines.transformers.loading import LoadedModel, load_model
 from workers.engines.transformers.markup import Markup, markup_of
 from workers.engines.transformers.outbox import Outbox
@@ -163,37 +163,38 @@ class TransformersEngine(Engine):
         self, inputs: list[str] | list[list[int]], dimensions: int | None = None, *, model: str = ""
     ) -> Embeddings:
         adapter = self._roster.adapter(model)
-        with self._line.place():
+        with self._line.place() as place:
             inputs_pieces = await self._in_encoding_thread(lambda: self._inputs.pieces(inputs))
             ids = [piece for pieces in inputs_pieces for piece in pieces]
-            vectors = await self._in_batches(ids, partial(self._embedder.embed, adapter=adapter))
+            vectors = await self._in_batches(place, ids, partial(self._embedder.embed, adapter=adapter))
             whole = await self._in_encoding_thread(lambda: self._embedder.whole(inputs_pieces, vectors, dimensions))
         return Embeddings(vectors=whole, usage=Usage(prompt_tokens=sum(map(len, ids))))
 
     async def classify(self, inputs: list[str]) -> Classifications:
-        with self._line.place():
+        with self._line.place() as place:
             ids = await self._in_encoding_thread(lambda: [piece for (piece,) in self._inputs.pieces(inputs)])
-            scores = await self._in_batches(ids, self._classifier.classify)
+            scores = await self._in_batches(place, ids, self._classifier.classify)
         return Classifications(scores=scores, usage=Usage(prompt_tokens=sum(map(len, ids))))
 
     async def rerank(self, query: str, documents: list[str]) -> Ranking:
-        with self._line.place():
+        with self._line.place() as place:
             pairs = await self._in_encoding_thread(lambda: self._inputs.pairs(query, documents))
-            scores = await self._in_batches(pairs, self._reranker.scores)
+            scores = await self._in_batches(place, pairs, self._reranker.scores)
         return Ranking(scores=scores, usage=Usage(prompt_tokens=sum(map(len, pairs))))
 
     async def tokenize(self, request: Generate) -> list[int]:
         # Images may have been sent with it, and wait for their turn as those of other requests do.
-        with self._line.place():
-            return await self._in_encoding_thread(lambda: self._encode(request, self._look_at(request)))
+        with self._line.place() as place:
+            act = place.begins(lambda: self._encode(request, self._look_at(request)))
+            return await self._in_encoding_thread(act)
 
     def stats(self) -> EngineStats:
         if self._steps.turn_s > _LONGEST_TURN_S:
             # Whoever watches this engine hears no figures any more, and starts it again.
             raise EngineFailed(f"A step has not ended for {self._steps.turn_s:.0f} s.")
         return EngineStats(
-            num_running=self._steps.num_running,
-            num_waiting=self._steps.num_waiting,
+            num_running=self._steps.num_running + self._line.num_running,
+            num_waiting=self._steps.num_waiting + self._line.num_waiting,
             cache_usage=self._steps.cache_usage,
         )
 
@@ -349,12 +350,14 @@ class TransformersEngine(Engine):
     async def _in_model_thread(self, act: Callable[[], Result]) -> Result:
         return await asyncio.wrap_future(self._steps.run(act))
 
-    async def _in_batches(self, ids: list[Item], act: Callable[[list[Item]], list[Result]]) -> list[Result]:
+    async def _in_batches(
+        self, place: Place, ids: list[Item], act: Callable[[list[Item]], list[Result]]
+    ) -> list[Result]:
         """What the act gives for each, in their order; running streams go on between two batches."""
         found: dict[int, Result] = {}
         for positions in batches([len(item) for item in ids]):
             batch = [ids[position] for position in positions]
-            results = await self._in_model_thread(partial(act, batch))
+            results = await self._in_model_thread(place.begins(partial(act, batch)))
             found |= zip(positions, results, strict=True)
         return [found[position] for position in range(len(ids))]
 

@@ -42,6 +42,8 @@ class StepLoop:
     def __init__(self, max_concurrency: int) -> None:
         self._max_concurrency = max_concurrency
         self._inbox: queue.SimpleQueue[Row | _Job | None] = queue.SimpleQueue()
+        self._arriving: deque[Row] = deque()
+        """Rows in the inbox, which does not tell what it holds."""
         self._waiting: deque[Row] = deque()
         self._running: deque[Row] = deque()
         self._jobs: deque[_Job] = deque()
@@ -59,7 +61,7 @@ class StepLoop:
 
     @property
     def num_waiting(self) -> int:
-        return _num_alive(self._waiting) + self._inbox.qsize()
+        return _num_alive(self._waiting) + _num_alive(self._arriving)
 
     @property
     def cache_usage(self) -> float | None:
@@ -82,6 +84,7 @@ class StepLoop:
 
     def submit(self, row: Row) -> None:
         """Put a row in line; it tells its own outbox what becomes of it."""
+        self._arriving.append(row)
         self._inbox.put(row)
 
     def run(self, job: Callable[[], Result]) -> "Future[Result]":
@@ -123,6 +126,7 @@ class StepLoop:
     def _sort_in(self, item: Row | _Job | None) -> None:
         if isinstance(item, Row):
             self._waiting.append(item)
+            self._arriving.popleft()
         elif item is not None:
             self._jobs.append(item)
 
