@@ -127,7 +127,8 @@ def _describe(replica: Replica, credentials: Credentials) -> tuple[str, bool]:
         case ReplicaPhase.READY | ReplicaPhase.ASLEEP | ReplicaPhase.WAKING:
             return f"{replica.deployment.model} is ready", _is_routed(replica.deployment.model.name, credentials)
         case ReplicaPhase.LOADING:
-            return f"loading {replica.deployment.model}: {replica.progress:.0%}", False
+            verb = "downloading" if replica.download_bytes else "loading"
+            return f"{verb} {replica.deployment.model}: {replica.progress:.0%}", False
         case ReplicaPhase.FAILED:
             return f"{replica.deployment.model} failed to load: {replica.error} (trying again)", False
     return f"{replica.worker} prepares {replica.deployment.model} ...", False

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from django.template.defaultfilters import filesizeformat
 from django.utils.translation import pgettext
 
 from fleet.models import WorkerState
-from protocol.control import ReplicaPhase
+from protocol.control import Download, ReplicaPhase
 
 LOST = "lost"
 """Shown in place of the phase when the replica's worker is silent or revoked: what it last said may be untrue."""
@@ -41,14 +42,23 @@ def state_badge(state: WorkerState) -> Badge:
     return Badge(text=str(state.label), tone=_TONES.get(state.value, "neutral"))
 
 
-def phase_badge(phase: str, progress: float | None = None) -> Badge:
-    """The badge of a replica's or deployment's phase. What loads or wakes says how far, if given `progress`, 0 to 1."""
+def phase_badge(phase: str, progress: float | None = None, download: Download | None = None) -> Badge:
+    """The badge of a replica's or deployment's phase. What loads or wakes says how far, if given `progress`, 0 to 1;
+    what is downloaded first says how much."""
     is_loading = phase in (ReplicaPhase.LOADING, ReplicaPhase.WAKING)
     percent = round(progress * 100) if progress is not None and is_loading else None
     text = _phase_words()[phase]
-    return Badge(
-        text=f"{text} {percent} %" if percent is not None else text, tone=_TONES.get(phase, "neutral"), progress=percent
-    )
+    if is_loading and download:
+        text = _downloading(download)
+    elif percent is not None:
+        text = f"{text} {percent} %"
+    return Badge(text=text, tone=_TONES.get(phase, "neutral"), progress=percent)
+
+
+def _downloading(download: Download) -> str:
+    return pgettext("replica", "downloading %(here)s of %(all)s") % {
+        "here": filesizeformat(download.num_bytes), "all": filesizeformat(download.total_bytes),
+    }  # fmt: skip
 
 
 def _phase_words() -> dict[str, str]:

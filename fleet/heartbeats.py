@@ -23,6 +23,8 @@ _BOOTS_KEPT = 50
 _OBSERVED = (
     "phase",
     "progress",
+    "downloaded_bytes",
+    "download_bytes",
     "error",
     "num_running",
     "num_waiting",
@@ -179,6 +181,8 @@ def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
     row.num_answers, row.num_errors = status.num_answers, status.num_errors
     row.phase = status.phase
     row.progress = status.progress
+    row.downloaded_bytes = status.download.num_bytes if status.download else 0
+    row.download_bytes = status.download.total_bytes if status.download else 0
     row.error = status.error
     row.num_running, row.num_waiting = status.num_running, status.num_waiting
     row.num_restarts, row.memory_bytes = status.num_restarts, status.memory_bytes

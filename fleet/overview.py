@@ -18,7 +18,7 @@ from fleet.placement_input import placed_from, sites_from, wanted_from
 from fleet.provider_overview import Offer, ProviderView, read_providers
 from fleet.rollout import Plan, plan
 from fleet.rollout_view import RolloutView, rollout_views
-from protocol.control import ANSWERING, ReplicaPhase
+from protocol.control import ANSWERING, Download, ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class ReplicaView:
     phase: str
     """A ReplicaPhase, or LOST."""
     progress: float
+    download: Download | None
+    """While its model comes from a hub."""
     error: str
     num_running: int
     num_waiting: int
@@ -45,7 +47,7 @@ class ReplicaView:
 
     @property
     def badge(self) -> Badge:
-        return phase_badge(self.phase, self.progress)
+        return phase_badge(self.phase, self.progress, self.download)
 
     @property
     def acts(self) -> tuple[ReplicaAct, ...]:
@@ -194,13 +196,15 @@ class DeploymentView:
         return next((phase for phase in order if phase in phases), UNPLACED)
 
     @property
-    def progress(self) -> float:
-        """Of the loading replica that is furthest, 0 to 1: the next one that will answer."""
-        return max((r.progress for r in self.replicas if r.phase == ReplicaPhase.LOADING), default=0.0)
+    def next_ready(self) -> ReplicaView | None:
+        """The loading replica that is furthest: one that still downloads is behind all others."""
+        loading = (replica for replica in self.replicas if replica.phase == ReplicaPhase.LOADING)
+        return max(loading, key=lambda replica: (replica.download is None, replica.progress), default=None)
 
     @property
     def badge(self) -> Badge:
-        return phase_badge(self.phase, self.progress)
+        furthest = self.next_ready
+        return phase_badge(self.phase, furthest.progress, furthest.download) if furthest else phase_badge(self.phase, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +322,7 @@ def replica_view(replica: Replica) -> ReplicaView:
         is_outdated=replica.spec != replica.deployment.spec,
         phase=replica.phase if is_vouched_for else LOST,
         progress=replica.progress,
+        download=_download_of(replica),
         error=replica.error or failing_adapters(replica.adapters),
         num_running=replica.num_running if is_vouched_for else 0,
         num_waiting=replica.num_waiting if is_vouched_for else 0,
@@ -326,6 +331,12 @@ def replica_view(replica: Replica) -> ReplicaView:
         placed_at=replica.created_at,
         is_restarting=replica.restart_requested_at is not None,
     )
+
+
+def _download_of(replica: Replica) -> Download | None:
+    if not replica.download_bytes:
+        return None
+    return Download(num_bytes=replica.downloaded_bytes, total_bytes=replica.download_bytes)
 
 
 def worker_view(worker: Worker, replicas: Iterable[ReplicaView]) -> WorkerView:

@@ -152,13 +152,23 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """How much of a model has come from a hub."""
+
+    num_bytes: Bytes
+    total_bytes: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaStatus:
     """One replica as the worker sees it."""
 
     replica_id: Identifier
     phase: ReplicaPhase
     progress: Share = 0.0
-    """While LOADING or WAKING."""
+    """While LOADING or WAKING: of the download first, if there is one, and then, from 0 again, of the loading."""
+    download: Download | None = None
+    """While the model still comes from a hub."""
     error: LongText = ""
     num_running: Count = 0
     num_waiting: Count = 0

@@ -140,6 +140,7 @@ class EngineProcess:
             replica_id=self.replica.replica_id,
             phase=self.phase,
             progress=min(1.0, max(0.0, self._report.progress)),
+            download=self._report.download,
             error=self._error,
             num_running=self._stats.num_running,
             num_waiting=self._stats.num_waiting,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from protocol.codec import encode
-from protocol.control import ModelInfo, ReplicaPhase
+from protocol.control import Download, ModelInfo, ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class EngineReport:
 
     phase: ReplicaPhase
     progress: float = 0.0
+    download: Download | None = None
+    """While LOADING, as long as the model still comes from a hub; `progress` is that of the download then."""
     error: str = ""
     info: ModelInfo | None = None
     child: ChildAddress | None = None
@@ -51,14 +53,23 @@ class StatusLines:
     def __init__(self) -> None:
         self._out: TextIO = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
         os.dup2(2, 1)
-        self._percent = -1
+        self._told = (False, -1)
 
     def loading(self, progress: float) -> None:
         """From any thread. A model has thousands of weights: only whole percents are told."""
-        percent = int(progress * 100)
-        if percent > self._percent:
-            self._percent = percent
-            self._write(EngineReport(phase=ReplicaPhase.LOADING, progress=percent / 100))
+        self._tell(int(progress * 100), None)
+
+    def downloading(self, num_bytes: int, total_bytes: int) -> None:
+        """Before the loading begins; `num_bytes` of a model are here. From any thread."""
+        percent = 100 * num_bytes // max(total_bytes, 1)
+        self._tell(percent, Download(num_bytes=num_bytes, total_bytes=total_bytes))
+
+    def _tell(self, percent: int, download: Download | None) -> None:
+        # Threads may come with theirs out of order: what is told only ever goes on.
+        told = (download is None, percent)
+        if told > self._told:
+            self._told = told
+            self._write(EngineReport(phase=ReplicaPhase.LOADING, progress=percent / 100, download=download))
 
     def ready(self, info: ModelInfo, child: ChildAddress | None = None) -> None:
         self._write(EngineReport(phase=ReplicaPhase.READY, info=info, child=child))

@@ -118,6 +118,8 @@ def replica_values(replica: ReplicaView) -> dict[str, Any]:
         "worker": replica.worker_name,
         "state": replica.phase,
         "progress": replica.progress,
+        "downloaded_bytes": replica.download.num_bytes if replica.download else 0,
+        "download_bytes": replica.download.total_bytes if replica.download else 0,
         "running": replica.num_running,
         "waiting": replica.num_waiting,
         "restarts": replica.num_restarts,

@@ -40,6 +40,9 @@ class Replica(models.Model):
         _("phase"), max_length=16, default=ReplicaPhase.PENDING, choices=[(p.value, p.value) for p in ReplicaPhase]
     )
     progress = models.FloatField(_("progress"), default=0.0)
+    downloaded_bytes = models.PositiveBigIntegerField(_("downloaded"), default=0)
+    download_bytes = models.PositiveBigIntegerField(_("to download in all"), default=0)
+    """Of the whole model, while it comes from a hub; 0: it does not."""
     error = models.TextField(_("error"), blank=True)
     num_running = models.PositiveIntegerField(_("running"), default=0)
     num_waiting = models.PositiveIntegerField(_("waiting"), default=0)

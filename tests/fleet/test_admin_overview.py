@@ -50,6 +50,23 @@ def test_a_replica_that_is_still_loading_asks_for_nothing(place):
     assert titles() == []
 
 
+def test_a_download_is_shown_in_bytes_with_a_bar_of_its_own(place):
+    place("loading", progress=0.3, downloaded_bytes=12 * 2**30 // 10, download_bytes=4 * 2**30)
+    overview = read_overview()
+    for badge in (overview.replicas[0].badge, overview.deployments[0].badge):
+        assert badge.text.replace("\xa0", " ") == "downloading 1.2 GB of 4.0 GB"
+        assert badge.progress == 30
+
+
+def test_a_deployment_shows_the_replica_that_will_answer_next(place):
+    first = place("loading", progress=0.1)
+    Replica.objects.create(
+        deployment=first.deployment, worker=first.worker, slot=1, spec=first.spec, phase="loading", progress=0.9,
+        downloaded_bytes=9, download_bytes=10, observed_at=now(),
+    )  # fmt: skip
+    assert read_overview().deployments[0].badge.text == "loading 10 %"
+
+
 def test_a_failed_replica_is_named_with_its_error(place):
     place("failed", error="no such folder: /models/x")
     (finding,) = findings(read_overview())

@@ -10,7 +10,7 @@ from fleet.errors import AddressRefused, HeartbeatReplayed, WorkerRevoked
 from fleet.heartbeats import mark_lost, record_heartbeat
 from fleet.models import Deployment, Replica, Worker, WorkerState
 from fleet.reconciler import reconcile
-from protocol.control import ModelInfo, ReplicaPhase, ReplicaStatus
+from protocol.control import Download, ModelInfo, ReplicaPhase, ReplicaStatus
 from tests.fleet.conftest import heartbeat
 
 
@@ -39,6 +39,18 @@ def test_what_a_worker_observes_is_stored(replica):
     record_heartbeat(replica.worker, heartbeat(replicas=[ready(replica.pk)]))
     replica.refresh_from_db()
     assert (replica.phase, replica.num_running, replica.context_length) == ("ready", 3, 4096)
+
+
+def test_how_much_of_a_download_is_here_is_stored_until_it_is_over(replica):
+    download = Download(num_bytes=1_200_000, total_bytes=4_000_000)
+    loading = ReplicaStatus(replica_id=str(replica.pk), phase=ReplicaPhase.LOADING, progress=0.3, download=download)
+    record_heartbeat(replica.worker, heartbeat(sequence=1, replicas=[loading]))
+    replica.refresh_from_db()
+    assert (replica.progress, replica.downloaded_bytes, replica.download_bytes) == (0.3, 1_200_000, 4_000_000)
+
+    record_heartbeat(replica.worker, heartbeat(sequence=2, replicas=[ready(replica.pk)]))
+    replica.refresh_from_db()
+    assert (replica.downloaded_bytes, replica.download_bytes) == (0, 0)
 
 
 def test_a_heartbeat_that_was_heard_before_is_refused(make_worker):

@@ -8,8 +8,9 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -19,11 +20,13 @@ from workers.engine_program import StatusLines, orders
 from workers.engines.base import Engine, EngineSpec
 from workers.engines.registry import make_engine
 from workers.engines.server import EngineServer
+from workers.engines.sources import fetched
 from workers.errors import LoadError
 
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_TIMEOUT_S = 2.0
+T = TypeVar("T")
 
 
 def main() -> int:
@@ -47,9 +50,10 @@ async def run(socket: Path, status: StatusLines) -> int:
     async with orders() as (line, end):
         try:
             spec = decode(EngineSpec, line)
+            local = await _unless_told_to_end(asyncio.to_thread(fetched, spec, status.downloading), end)
             # Told before torch is imported, which takes seconds.
             status.loading(0.0)
-            engine = make_engine(spec)
+            engine = make_engine(local)
             info = await _load(engine, status, end)
         except (LoadError, MalformedMessage) as error:
             status.failed(str(error))
@@ -61,16 +65,9 @@ async def run(socket: Path, status: StatusLines) -> int:
 
 
 async def _load(engine: Engine, status: StatusLines, end: asyncio.Event) -> ModelInfo:
-    """Load the engine; when told to end meanwhile, end at once. Raises LoadError."""
-    loading = asyncio.create_task(engine.load(status.loading))
-    ending = asyncio.create_task(end.wait())
-    await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
-    if not loading.done():
-        # Loading happens in a thread that nothing can interrupt, and there is nothing to save yet.
-        os._exit(0)
-    ending.cancel()
+    """Load the engine. Raises LoadError."""
     try:
-        return loading.result()
+        return await _unless_told_to_end(engine.load(status.loading), end)
     except Exception as error:
         # Its threads would keep this process alive.
         await engine.close()
@@ -78,6 +75,18 @@ async def _load(engine: Engine, status: StatusLines, end: asyncio.Event) -> Mode
             raise
         logger.exception("Loading failed")
         raise LoadError(f"The model could not be loaded: {type(error).__name__}: {error}") from error
+
+
+async def _unless_told_to_end(work: Coroutine[Any, Any, T], end: asyncio.Event) -> T:
+    """What comes of this; when told to end meanwhile, end at once."""
+    working = asyncio.create_task(work)
+    ending = asyncio.create_task(end.wait())
+    await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        # It happens in a thread that nothing can interrupt, and there is nothing to save yet.
+        os._exit(0)
+    ending.cancel()
+    return working.result()
 
 
 @contextlib.asynccontextmanager

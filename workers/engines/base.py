@@ -13,6 +13,8 @@ from workers.engines.figures import Totals
 from workers.errors import BadRequest
 
 FinishReason = Literal["stop", "length", "tool_calls"]
+DownloadReport = Callable[[int, int], None]
+"""Hears how many bytes of a model are here, and of how many. From any thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,8 @@ class ReplicaSerializer(serializers.ModelSerializer[Replica]):
             "slot",
             "phase",
             "progress",
+            "downloaded_bytes",
+            "download_bytes",
             "error",
             "num_running",
             "num_waiting",

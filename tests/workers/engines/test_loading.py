@@ -11,8 +11,9 @@ from transformers import GenerationConfig
 
 from tests.workers.engines.tiny_models import save_model
 from workers.engines.base import EngineSpec, Sampling
+from workers.engines.sources import resolve_source
 from workers.engines.transformers.devices import choose_device_map, choose_dtype, tune_num_threads
-from workers.engines.transformers.loading import LoadedModel, load_model, resolve_source
+from workers.engines.transformers.loading import LoadedModel, load_model
 from workers.errors import LoadError
 
 

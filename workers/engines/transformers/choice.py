@@ -1,8 +1,8 @@
 """Which engine runs a model: told by its configuration, before anything is loaded."""
 
 from workers.engines.base import Engine, EngineSpec
+from workers.engines.sources import resolve_source
 from workers.engines.transformers.engine import TransformersEngine
-from workers.engines.transformers.loading import resolve_source
 from workers.engines.transformers.model_files import ModelFiles
 from workers.engines.transformers.speech import SpeechEngine
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -27,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from workers.engines.base import EngineSpec, Sampling
 from workers.engines.foreign_code import check_code
+from workers.engines.sources import resolve_source
 from workers.engines.transformers.chat_template import use_asked_template
 from workers.engines.transformers.devices import choose_device_map, choose_dtype
 from workers.engines.transformers.quantizing import quantization_config
@@ -86,22 +86,6 @@ def _loaded(spec: EngineSpec, load: Callable[[str], Loaded]) -> Loaded:
         # The libraries raise whatever comes to hand: OSError, ValueError, KeyError, RuntimeError, SafetensorError.
         logger.exception("Loading %s failed", source)
         raise LoadError(f"{spec.source!r} could not be loaded: {str(error)[:_MAX_REASON_LENGTH]}") from error
-
-
-def resolve_source(source: str) -> str:
-    """A folder, or a hub id as it is. Raises LoadError when it is clearly a folder but not there."""
-    if not source:
-        raise LoadError("The transformers engine needs a source: a folder on the worker, a hub id, or 'demo'.")
-    if source == "demo":
-        from workers.demo_model import WEIGHTS
-
-        return str(WEIGHTS)
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if source.startswith(("/", ".", "~")) or source.count("/") > 1:
-        raise LoadError(f"There is no folder {source!r} on this worker. Copy the model there or correct the path.")
-    return source
 
 
 def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
