@@ -30,6 +30,8 @@ _OBSERVED = (
     "num_waiting",
     "num_restarts",
     "memory_bytes",
+    "num_out_of_memory",
+    "max_step_tokens",
     "num_answers",
     "num_errors",
     "ready_at",
@@ -186,6 +188,7 @@ def _observe(row: Replica, status: ReplicaStatus, at: datetime) -> None:
     row.error = status.error
     row.num_running, row.num_waiting = status.num_running, status.num_waiting
     row.num_restarts, row.memory_bytes = status.num_restarts, status.memory_bytes
+    row.num_out_of_memory, row.max_step_tokens = status.num_out_of_memory, status.max_step_tokens
     row.context_length = status.info.context_length if status.info else None
     row.capabilities = list(status.info.capabilities) if status.info else []
     row.adapters = status.adapters

@@ -12,6 +12,7 @@ from fleet.adapters import failing_adapters
 from fleet.badges import LOST, STOPPED, UNPLACED, Badge, phase_badge, state_badge
 from fleet.capacity import Capacity, capacity, device_names
 from fleet.labels import format_labels
+from fleet.memory_shortage import memory_shortage
 from fleet.models import Deployment, Duty, JoinToken, ProbeFailure, Replica, Rollout, Worker, WorkerState
 from fleet.models.worker import SECRETS_OF_WORKER
 from fleet.placement_input import placed_from, sites_from, wanted_from
@@ -41,6 +42,8 @@ class ReplicaView:
     num_waiting: int
     num_restarts: int
     memory_bytes: int
+    shortage: str
+    """Of memory: what it does about it, and what helps."""
     placed_at: datetime
     is_restarting: bool
     """An administrator has asked for another in its place."""
@@ -56,7 +59,7 @@ class ReplicaView:
     @property
     def reason(self) -> str:
         """Why it is as it is, where that needs saying."""
-        return self.error or _reasons().get(self.phase, "")
+        return self.error or _reasons().get(self.phase) or self.shortage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +331,7 @@ def replica_view(replica: Replica) -> ReplicaView:
         num_waiting=replica.num_waiting if is_vouched_for else 0,
         num_restarts=replica.num_restarts,
         memory_bytes=replica.memory_bytes if is_vouched_for else 0,
+        shortage=memory_shortage(replica.num_out_of_memory, replica.max_step_tokens),
         placed_at=replica.created_at,
         is_restarting=replica.restart_requested_at is not None,
     )

@@ -178,6 +178,10 @@ class ReplicaStatus:
     """Requests that it has answered since then, well or badly; those that the caller broke off are not counted."""
     num_errors: Count = 0
     """Of these, the ones that failed by the engine's fault."""
+    num_out_of_memory: Count = 0
+    """Steps of its engine that did not fit into memory, since that was started; each made those after it smaller."""
+    max_step_tokens: Count | None = None
+    """What a step may have now; None: not told."""
     memory_bytes: Bytes = 0
     """What its engine process, with its children, holds of the machine's memory; not of an accelerator's."""
     info: ModelInfo | None = None

@@ -147,6 +147,8 @@ class EngineProcess:
             num_restarts=self._num_restarts,
             num_answers=self.occupancy.num_answers,
             num_errors=self.occupancy.num_errors,
+            num_out_of_memory=self._stats.num_out_of_memory,
+            max_step_tokens=self._stats.max_step_tokens,
             memory_bytes=self._memory_bytes,
             adapters=self.adapters.states,
             info=self._info,

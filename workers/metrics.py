@@ -21,6 +21,7 @@ class _EngineCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._states()
+        yield from self._shortages()
         totals = [(place, engine.stats.totals) for place, engine in self._engines if engine.stats.totals]
         yield from _counters(totals)
         yield from _durations(totals)
@@ -44,6 +45,13 @@ class _EngineCollector(Collector):
         yield _gauge("flotilla_replica_memory_bytes", "Memory of the engine's process.", memory)
         restarts = [(place, status.num_restarts) for place, status in statuses]
         yield _counter("flotilla_replica_restarts", "Times the engine was started again.", restarts)
+
+    def _shortages(self) -> Iterator[Metric]:
+        shortages = [(place, engine.stats.num_out_of_memory) for place, engine in self._engines]
+        yield _counter("flotilla_replica_out_of_memory", "Steps that did not fit into memory.", shortages)
+        bounds = [(place, engine.stats.max_step_tokens) for place, engine in self._engines]
+        told = [(place, bound) for place, bound in bounds if bound is not None]
+        yield _gauge("flotilla_replica_max_step_tokens", "What a step may have now, fewer after each such one.", told)
 
 
 def _counters(totals: list[tuple[list[str], Totals]]) -> Iterator[Metric]:

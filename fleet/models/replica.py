@@ -48,6 +48,9 @@ class Replica(models.Model):
     num_waiting = models.PositiveIntegerField(_("waiting"), default=0)
     num_restarts = models.PositiveIntegerField(_("restarts"), default=0)
     memory_bytes = models.PositiveBigIntegerField(_("memory"), default=0)
+    num_out_of_memory = models.PositiveIntegerField(_("steps out of memory"), default=0, editable=False)
+    """Of its engine, since that was started."""
+    max_step_tokens = models.PositiveIntegerField(_("tokens a step"), null=True, editable=False)
     num_answers = models.PositiveIntegerField(_("answers"), default=0)
     num_errors = models.PositiveIntegerField(_("failed answers"), default=0)
     ready_at = models.DateTimeField(_("ready"), null=True)

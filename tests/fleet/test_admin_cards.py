@@ -7,8 +7,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils.timezone import now
 
+from fleet.heartbeats import record_heartbeat
 from fleet.models import Deployment, Replica, Rollout, RolloutPhase, Worker
 from fleet.reconciler import reconcile
+from protocol.control import ReplicaPhase, ReplicaStatus
+from tests.fleet.conftest import heartbeat
 
 WORKERS, DEPLOYMENTS = "/admin/fleet/worker/", "/admin/fleet/deployment/"
 CONFIRMED = {"_form_submitted": "on"}
@@ -95,6 +98,13 @@ def test_a_deployment_s_card_shows_what_is_observed_beside_what_is_desired(admin
     for told in ("Desired", "Observed", "out of memory", "no place", "1 replica has no place", "cordoned"):
         assert told in card
     assert acts(card, "replica", placed.pk) == {"restart", "stop_one"}
+
+
+def test_a_replica_that_ran_out_of_memory_says_what_helps(admin_client: Client, placed):
+    status = ReplicaStatus(replica_id=str(placed.pk), phase=ReplicaPhase.READY, num_out_of_memory=2, max_step_tokens=64)
+    record_heartbeat(placed.worker, heartbeat(replicas=[status]))
+    told = "2 steps ran out of memory, so steps have 64 tokens at most now. Lower the options max_num_batched_tokens"
+    assert told in page(admin_client, DEPLOYMENTS)
 
 
 def test_a_rollout_is_followed_replica_by_replica(admin_client: Client, placed):

@@ -69,6 +69,18 @@ async def test_the_share_of_the_cache_is_told_by_an_engine_that_knows_it(start_d
     assert found["vllm:kv_cache_usage_perc"] == found["vllm:gpu_cache_usage_perc"] == (LABELS, 0)
 
 
+async def test_steps_that_ran_out_of_memory_are_told_to_prometheus_and_to_the_server(start_daemon):
+    async with start_daemon("out_of_memory_from=2") as daemon:
+        for _ in range(2):
+            async with daemon.chat("hello") as answer:
+                await answer.read()
+        found = samples((await read(daemon, "for prometheus"))[1])
+        status = daemon.engine.status()
+    assert found["flotilla_replica_out_of_memory_total"] == (LABELS, 2)
+    assert found["flotilla_replica_max_step_tokens"] == (LABELS, 64)
+    assert (status.num_out_of_memory, status.max_step_tokens) == (2, 64)
+
+
 @pytest.mark.parametrize("token", ["", "guessed"])
 async def test_whoever_does_not_know_the_token_reads_nothing(start_daemon, token):
     async with start_daemon() as daemon:

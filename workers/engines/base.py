@@ -295,6 +295,10 @@ class EngineStats:
     num_waiting: int
     cache_usage: float | None = None
     """Share of the room for keys and values that is in use; None: not known."""
+    num_out_of_memory: int = 0
+    """Steps that did not fit into memory, since the engine started."""
+    max_step_tokens: int | None = None
+    """What a step may have now, which is less each time that one did not fit; None: not known."""
     totals: Totals | None = None
     """Counted by the engine's server; None: not told."""
 

@@ -18,6 +18,8 @@ place in the prompt, or in the answer.
     fail_after=3       every answer breaks after that many tokens; at 0 the canary finds out
     fail_from=10       from that request on, the canary being the first, every answer breaks at once
     refuse_from=10     from that request on all are refused as if the line were full
+    out_of_memory_from=10  from that request on each makes steps smaller, as if one had not fitted into memory; when
+                       they cannot be smaller, answers break
     die_after=3        the process ends, as if it were killed, in any answer after that many tokens
 """
 
@@ -44,6 +46,7 @@ from workers.engines.base import (
     Usage,
 )
 from workers.engines.limits import check_input_length, check_room, completion_budget
+from workers.engines.step_bound import StepBound
 from workers.engines.stop_strings import StopStrings
 from workers.errors import BadRequest, EngineError, EngineFailed, LoadError, Overloaded, RequestCancelled
 
@@ -66,6 +69,7 @@ class EchoOptions:
     fail_after: int | None = None
     fail_from: float = math.inf
     refuse_from: float = math.inf
+    out_of_memory_from: float = math.inf
     die_after: float = math.inf
 
 
@@ -99,6 +103,7 @@ class EchoEngine(Engine):
         self._open: set[EchoGeneration] = set()
         self.options = EchoOptions()
         self._num_requests = 0
+        self._bound = StepBound()
 
     async def load(self, report: Callable[[float], None]) -> ModelInfo:
         self.options = parse_options(self._source)
@@ -113,7 +118,7 @@ class EchoEngine(Engine):
         self._num_requests += 1
         if self._num_requests >= self.options.refuse_from:
             raise Overloaded("The echo engine was told to refuse. Please try again later.")
-        generation = EchoGeneration(self, request, is_broken=self._num_requests >= self.options.fail_from)
+        generation = EchoGeneration(self, request, self._feigned_error())
         self._open.add(generation)
         return generation
 
@@ -137,11 +142,24 @@ class EchoEngine(Engine):
 
     def stats(self) -> EngineStats:
         num_running = sum(generation.is_running for generation in self._open)
-        return EngineStats(num_running=num_running, num_waiting=len(self._open) - num_running)
+        return EngineStats(
+            num_running=num_running,
+            num_waiting=len(self._open) - num_running,
+            num_out_of_memory=self._bound.num_out_of_memory,
+            max_step_tokens=self._bound.max_tokens if self._bound.num_out_of_memory else None,
+        )
 
     async def close(self) -> None:
         for generation in list(self._open):
             generation.fail(EngineFailed("The engine is shutting down. Please send the request again."))
+
+    def _feigned_error(self) -> EngineError | None:
+        """What this request's answer is to break with."""
+        if self._num_requests >= self.options.fail_from:
+            return EngineFailed("The echo engine was told to break.")
+        if self._num_requests >= self.options.out_of_memory_from and not self._bound.shrink():
+            return EngineFailed("The echo engine was told to run out of memory.")
+        return None
 
     def slot(self) -> asyncio.Semaphore:
         """To be held while generating."""
@@ -155,7 +173,7 @@ class EchoEngine(Engine):
 class EchoGeneration:
     """One answer being echoed."""
 
-    def __init__(self, engine: EchoEngine, request: Generate, *, is_broken: bool) -> None:
+    def __init__(self, engine: EchoEngine, request: Generate, error: EngineError | None) -> None:
         prompt, answer = _prompt_and_answer(request)
         self._engine, self._options = engine, engine.options
         self._budget = completion_budget(request, len(prompt), self._options.context)
@@ -164,7 +182,7 @@ class EchoGeneration:
         self._num_told = len(request.resume.tokens) if request.resume else 0
         self._num_chars_known = request.resume.num_chars if request.resume else 0
         self._stops = StopStrings(request.stop)
-        self._error: EngineError | None = EngineFailed("The echo engine was told to break.") if is_broken else None
+        self._error = error
         self._events = self._run()
         self.is_running = False
         self.usage = Usage()

@@ -244,6 +244,8 @@ async def test_out_of_memory_makes_steps_smaller_and_fails_nobody(
         reference(model_folder("llama"), prompt) for prompt in PROMPTS[:3]
     ]
     assert len([size for size in sizes if size > 20]) == 2
+    stats = engine.stats()
+    assert (stats.num_out_of_memory, stats.max_step_tokens) == (2, 64 // 4)
 
 
 async def test_an_error_that_only_one_row_causes_ends_only_that_row(

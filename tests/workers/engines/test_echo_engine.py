@@ -148,3 +148,17 @@ async def test_it_can_be_told_to_refuse_from_some_request_on() -> None:
     assert text_of(await collect(await engine.generate(chat("one")))) == "one"
     with pytest.raises(Overloaded):
         await engine.generate(chat("two"))
+
+
+async def test_it_can_be_told_to_run_out_of_memory_from_some_request_on() -> None:
+    engine = await make_echo("out_of_memory_from=2")
+    bounds = []
+    for _ in range(6):
+        assert text_of(await collect(await engine.generate(chat("one")))) == "one"
+        bounds.append(engine.stats().max_step_tokens)
+
+    with pytest.raises(EngineFailed, match="memory"):
+        await collect(await engine.generate(chat("one")))
+
+    assert bounds == [None, 128, 64, 32, 16, 8]
+    assert engine.stats().num_out_of_memory == 6

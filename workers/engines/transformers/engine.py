@@ -196,6 +196,8 @@ class TransformersEngine(Engine):
             num_running=self._steps.num_running + self._line.num_running,
             num_waiting=self._steps.num_waiting + self._line.num_waiting,
             cache_usage=self._steps.cache_usage,
+            num_out_of_memory=self._steps.num_out_of_memory,
+            max_step_tokens=self._steps.max_step_tokens,
         )
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from workers.engines.step_bound import DEFAULT_STEP_TOKENS, MIN_STEP_TOKENS, StepBound
 from workers.engines.transformers.forward import ForwardPass, Piece, is_out_of_memory
 from workers.engines.transformers.outbox import Event, Outbox, deliver
 from workers.engines.transformers.row import Row
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 _Job = tuple[Callable[[], Any], Future[Any]]
 
-DEFAULT_STEP_TOKENS = 256
-_MIN_STEP_TOKENS = 8
 _MAX_PROMPTS_AT_ONCE = 8
 _WORTH_WAITING_FOR = 32
 """Tokens of a prompt's beginning that another row is about to compute."""
@@ -49,7 +48,7 @@ class StepLoop:
         self._jobs: deque[_Job] = deque()
         self._is_closing = False
         self._forward: ForwardPass | None = None
-        self._max_step_tokens = DEFAULT_STEP_TOKENS
+        self._bound = StepBound()
         self._turn_began_at: float | None = None
         # Not a daemon thread: torch aborts a process that ends while one is inside it.
         self._thread = threading.Thread(target=self._run, name="model")
@@ -69,6 +68,16 @@ class StepLoop:
         return None if self._forward is None else self._forward.cache_usage
 
     @property
+    def max_step_tokens(self) -> int | None:
+        """What a step may have now; None before there are any."""
+        return None if self._forward is None else self._bound.max_tokens
+
+    @property
+    def num_out_of_memory(self) -> int:
+        """Steps that did not fit into memory."""
+        return self._bound.num_out_of_memory
+
+    @property
     def turn_s(self) -> float:
         """How long the present turn has taken until now; 0 between turns."""
         began_at = self._turn_began_at
@@ -80,7 +89,7 @@ class StepLoop:
 
     def use(self, forward: ForwardPass, max_step_tokens: int = DEFAULT_STEP_TOKENS) -> None:
         """Rows are fed through this from now on; before, none may be submitted."""
-        self._forward, self._max_step_tokens = forward, max_step_tokens
+        self._forward, self._bound = forward, StepBound(max_step_tokens)
 
     def submit(self, row: Row) -> None:
         """Put a row in line; it tells its own outbox what becomes of it."""
@@ -170,7 +179,7 @@ class StepLoop:
             # The one that came last has the least to lose.
             self._unseat(forward, self._running.pop())
             pieces = self._next_pieces()
-        at_once = min(forward.max_pieces, self._max_step_tokens)
+        at_once = min(forward.max_pieces, self._bound.max_tokens)
         for at in range(0, len(pieces), at_once):
             self._step(forward, pieces[at : at + at_once])
 
@@ -182,7 +191,7 @@ class StepLoop:
     def _next_pieces(self) -> list[Piece]:
         decoding = [row for row in self._running if row.is_decoding]
         prompts = _chosen_prompts([row for row in self._running if not row.is_decoding])
-        budget = max(_MIN_STEP_TOKENS, self._max_step_tokens - len(decoding))
+        budget = max(MIN_STEP_TOKENS, self._bound.max_tokens - len(decoding))
         shares = fair_shares([row.num_unfed for row in prompts], budget)
         pieces = [Piece(row, row.next_input(1)) for row in decoding]
         return pieces + [Piece(row, row.next_input(share)) for row, share in zip(prompts, shares, strict=True) if share]
@@ -197,9 +206,8 @@ class StepLoop:
 
     def _recover(self, forward: ForwardPass, pieces: Sequence[Piece], error: Exception) -> None:
         """Nothing of a step that failed was fed."""
-        if is_out_of_memory(error) and self._max_step_tokens > _MIN_STEP_TOKENS:
-            self._max_step_tokens //= 2
-            logger.warning("Out of memory: steps have at most %d tokens from now on", self._max_step_tokens)
+        if is_out_of_memory(error) and self._bound.shrink():
+            logger.warning("Out of memory: steps have at most %d tokens from now on", self._bound.max_tokens)
         elif len(pieces) == 1:
             _fail(pieces[0].row, error)
         else:
