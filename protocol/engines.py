@@ -84,6 +84,7 @@ ENGINE_KINDS: Mapping[str, EngineKind] = {
             "max_model_len": _INTEGER,
             "max_num_batched_tokens": _INTEGER,
             "kv_cache_gb": _NUMBER,
+            "max_memory_gb": _NUMBER,
             "long_inputs": _STRING,
             "max_audio_s": _INTEGER,
             "chat_template": _STRING,

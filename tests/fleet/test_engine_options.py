@@ -26,7 +26,7 @@ def test_every_engine_that_can_be_chosen_is_known_and_every_known_one_can_be_cho
         ("llama.cpp", {"source": "/m/model.gguf", "options": {"ctx_size": 4096}}),
         ("command", {"source": "", "options": COMMAND | {"capabilities": ["chat", "tools"]}}),
         ("echo", {"source": ""}),
-        ("transformers", {"options": {"long_inputs": "average"}}),
+        ("transformers", {"options": {"long_inputs": "average", "max_memory_gb": 20}}),
     ],
 )
 def test_what_an_engine_takes_is_accepted(engine, given):

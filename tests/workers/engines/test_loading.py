@@ -1,20 +1,30 @@
 """What is loaded, where and how; and what is refused with a reason."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from accelerate import infer_auto_device_map
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from tests.workers.engines.tiny_models import save_model
 from workers.engines.base import EngineSpec, Sampling
 from workers.engines.sources import resolve_source
-from workers.engines.transformers.devices import choose_device_map, choose_dtype, tune_num_threads
+from workers.engines.transformers.devices import (
+    capped,
+    choose_device_map,
+    choose_dtype,
+    choose_max_memory,
+    tune_num_threads,
+)
 from workers.engines.transformers.loading import LoadedModel, load_model
 from workers.errors import LoadError
+
+GIB = 1024**3
 
 
 def load(source: object, **options: Any) -> LoadedModel:
@@ -88,6 +98,41 @@ def test_a_hub_id_is_left_to_the_hub() -> None:
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     with pytest.raises(LoadError, match="no device"):
         choose_device_map(device)
+
+
+def test_each_gpu_takes_no_more_weights_than_it_may_and_the_machine_takes_the_rest() -> None:
+    with torch.device("meta"):
+        model = LlamaForCausalLM(
+            LlamaConfig(hidden_size=64, intermediate_size=256, num_hidden_layers=12, vocab_size=64)
+        )
+    size = model.get_memory_footprint()
+    max_memory = capped({0: GIB, 1: GIB, "cpu": GIB}, 0.4 * size / GIB)
+
+    placed = infer_auto_device_map(model, max_memory, no_split_module_classes=["LlamaDecoderLayer"])
+
+    taken = Counter[int | str]()
+    for name, device in placed.items():
+        taken[device] += sum(weight.nbytes for weight in model.get_submodule(name).parameters())
+    assert 0 < taken[0] <= 0.4 * size
+    assert 0 < taken[1] <= 0.4 * size
+    assert 0 < taken["cpu"] < GIB
+
+
+def test_a_cap_beyond_what_is_free_leaves_room_for_a_step() -> None:
+    assert capped({0: 1000, "cpu": 500}, 1) == {0: 900, "cpu": 450}
+
+
+@pytest.mark.parametrize(("device", "cap", "said"), [("cpu", 8, "device to auto"), ("auto", 0, "more than 0")])
+def test_a_cap_that_makes_no_sense_is_refused(
+    model_folder: Callable[[str], Path], device: str, cap: float, said: str
+) -> None:
+    with pytest.raises(LoadError, match=said):
+        load(model_folder("llama"), device=device, options={"max_memory_gb": cap})
+
+
+def test_a_cap_is_no_hindrance_where_there_is_no_gpu() -> None:
+    spec = EngineSpec(engine="transformers", source="demo", options={"max_memory_gb": 1})
+    assert choose_max_memory(spec, {"": "cpu"}) is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int3"])

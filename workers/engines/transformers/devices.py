@@ -1,23 +1,31 @@
 """Where a model runs, in which number format, and with how many threads."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from accelerate.utils import get_max_memory
 
+from workers.engines.base import EngineSpec
 from workers.errors import LoadError
 
 DeviceMap = str | dict[str, str]
 """As accelerate takes it: "auto", or {"": device} for everything on one device."""
+
+MaxMemory = dict[int | str, int]
+"""As accelerate takes it: bytes of each GPU, by its number, and of the machine, by "cpu"."""
 
 SMALL_MODEL_PARAMETERS = 100_000_000
 """Below this bf16 saves too little memory to be worth its rounding on a CPU."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NUM_TIMED_FORWARDS = 3
+_WEIGHTS_SHARE = 0.9
+"""Of what is free, as transformers has it where nothing is asked for."""
+_GIB = 1024**3
 _CACHE_SHARE_OF_GPU, _CACHE_SHARE_OF_MACHINE = 0.8, 0.5
 
 
@@ -29,6 +37,28 @@ def choose_device_map(device: str) -> DeviceMap:
     if device not in (devices := _devices()):
         raise LoadError(f"This worker has no device {device!r}. Choose auto, or one that it has: {', '.join(devices)}.")
     return {"": device}
+
+
+def choose_max_memory(spec: EngineSpec, device_map: DeviceMap) -> MaxMemory | None:
+    """What weights may take where they are spread over GPUs; None for as much as there is. Raises LoadError."""
+    asked_gb = spec.options.get("max_memory_gb")
+    if asked_gb is None:
+        return None
+    if asked_gb <= 0:
+        raise LoadError(f"The option max_memory_gb is {asked_gb}; it must be more than 0.")
+    if spec.device != "auto":
+        raise LoadError(
+            "The option max_memory_gb is for models that are spread over GPUs. Set the device to auto, or leave it out."
+        )
+    # Where there is no GPU, there is nothing to spread over.
+    return capped(get_max_memory(), asked_gb) if device_map == "auto" else None
+
+
+def capped(free: Mapping[int | str, int], max_memory_gb: float) -> MaxMemory:
+    """What weights may take of devices that have so much free: of each GPU not more than that."""
+    room = {device: int(num_bytes * _WEIGHTS_SHARE) for device, num_bytes in free.items()}
+    cap = int(max_memory_gb * _GIB)
+    return {device: min(size, cap) if isinstance(device, int) else size for device, size in room.items()}
 
 
 def _devices() -> list[str]:

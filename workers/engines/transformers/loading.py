@@ -28,7 +28,7 @@ from workers.engines.base import EngineSpec, Sampling
 from workers.engines.foreign_code import check_code
 from workers.engines.sources import resolve_source
 from workers.engines.transformers.chat_template import use_asked_template
-from workers.engines.transformers.devices import choose_device_map, choose_dtype
+from workers.engines.transformers.devices import choose_device_map, choose_dtype, choose_max_memory
 from workers.engines.transformers.quantizing import quantization_config
 from workers.engines.transformers.reranking import is_reranker_config
 from workers.engines.transformers.sentence_model import SentenceModel, read_sentence_model
@@ -110,8 +110,8 @@ def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     quantization = quantization_config(spec.quantization, dtype)
     with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
         model = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=None if is_trusted else True,
-            trust_remote_code=is_trusted,
+            source, config=config, dtype=dtype, device_map=device_map, max_memory=choose_max_memory(spec, device_map),
+            use_safetensors=None if is_trusted else True, trust_remote_code=is_trusted,
             **({"quantization_config": quantization} if quantization else {}),
         )  # fmt: skip
     return LoadedModel(
@@ -153,8 +153,9 @@ def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, An
     dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(AutoModelForSpeechSeq2Seq, config))
     with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
         model = AutoModelForSpeechSeq2Seq.from_pretrained(
-            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False
-        )
+            source, config=config, dtype=dtype, device_map=device_map, max_memory=choose_max_memory(spec, device_map),
+            use_safetensors=True, trust_remote_code=False,
+        )  # fmt: skip
     return model.eval(), tokenizer, extractor
 
 
