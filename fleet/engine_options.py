@@ -1,5 +1,6 @@
 """Rule: what is wrong with what a deployment tells its engine, field by field."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from protocol.engines import (
     ENGINE_KINDS,
+    MODELSCOPE,
     EngineKind,
     missing_options,
     mistyped_options,
@@ -32,6 +34,9 @@ CAPABILITIES = (
 )  # fmt: skip
 
 
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
 def faults_of(*, engine: str, source: str, dtype: str, quantization: str, options: Any) -> dict[str, list[str]]:
     """By field; nothing when all is well. Each says what to write instead."""
     kind = ENGINE_KINDS.get(engine)
@@ -54,6 +59,15 @@ def _source_faults(engine: str, kind: EngineKind, source: str) -> Iterator[str]:
         yield _("A source cannot begin with “-”. Write ./- for a folder of such a name.")
     if kind.is_child and source == "demo":
         yield _("The built-in model runs on the engine transformers only.")
+    if source.startswith(MODELSCOPE):
+        yield from _modelscope_faults(kind, source.removeprefix(MODELSCOPE))
+
+
+def _modelscope_faults(kind: EngineKind, hub_id: str) -> Iterator[str]:
+    if kind.is_child:
+        yield _("Only the engine transformers downloads from ModelScope. Name a folder on the worker instead.")
+    elif not _HUB_ID.fullmatch(hub_id):
+        yield _("Write a model of ModelScope’s as modelscope:owner/name.")
 
 
 def _dtype_faults(engine: str, kind: EngineKind, dtype: str) -> Iterator[str]:
@@ -109,7 +123,10 @@ def source_help(engine: str) -> str:
     """What a source is for this engine."""
     match engine:
         case "transformers":
-            return _("“demo” for the built-in model, a folder on the worker’s disk, or a hub id if it is online.")
+            return _(
+                "“demo” for the built-in model, a folder on the worker’s disk, or, if it is online, a hub id: "
+                "owner/name on Hugging Face, modelscope:owner/name on ModelScope."
+            )
         case "llama.cpp":
             return _("A GGUF file on the worker’s disk, or a hub id if it is online.")
         case "echo" | "command":

@@ -8,6 +8,7 @@ from fleet.errors import WorkerNotReached
 from fleet.fragments import Fragment
 from fleet.inspection import read_log, read_store
 from fleet.models import Deployment, Worker
+from protocol.engines import MODELSCOPE
 from protocol.inspection import StoredModel
 
 REFRESH_S: Mapping[str, float] = {"log": 2.0, "store": 15.0}
@@ -43,5 +44,5 @@ async def _store(worker: Worker) -> Fragment:
 async def _wanted_sources() -> defaultdict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     async for source, model in Deployment.objects.values_list("source", "model__name"):
-        found[source].add(model)
+        found[source.removeprefix(MODELSCOPE)].add(model)
     return found

@@ -15,6 +15,7 @@ from fleet.models import BalancingPolicy, Deployment, LanguageModel, ProviderMod
 from fleet.pricing import Price, dearest, price_in
 from fleet.provider_access import HostedModel, access_to
 from protocol.control import ANSWERING, ReplicaPhase
+from protocol.engines import MODELSCOPE
 
 _HUB_ID = re.compile(r"(\w[\w.-]*)/[\w.-]+")
 _ON_THEIR_WAY = (ReplicaPhase.PENDING, ReplicaPhase.LOADING)
@@ -199,7 +200,7 @@ def _hosted(offer: ProviderModel) -> RoutableReplica:
 
 def _organisation(source: str) -> str:
     """Of a hub id, which is a name behind one slash; empty for folders."""
-    found = _HUB_ID.fullmatch(source)
+    found = _HUB_ID.fullmatch(source.removeprefix(MODELSCOPE))
     return found[1] if found else ""
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+MODELSCOPE = "modelscope:"
+"""Before a source that lies on ModelScope instead of Hugging Face: modelscope:owner/name."""
+
 
 class OptionType(StrEnum):
     """Of an option's value, in JSON's terms."""

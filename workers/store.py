@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from protocol.control import DesiredReplica
+from protocol.engines import MODELSCOPE
 from protocol.inspection import MAX_STORED_MODELS, StoredModel, StoreListing
 from workers.errors import ModelInUse, ModelNotStored
 from workers.modelscope_cache import Download, default_root, downloads
@@ -87,7 +88,10 @@ class ModelStore:
 
     def _is_in_use(self, source: str) -> bool:
         """Also if only an option names it, as those for draft models and adapters do."""
-        return any(replica.source == source or _names(replica.engine_options, source) for replica in self._replicas())
+        return any(
+            replica.source.removeprefix(MODELSCOPE) == source or _names(replica.engine_options, source)
+            for replica in self._replicas()
+        )
 
     def _is_loaded_from(self, folder: Path) -> bool:
         """By its path instead of its id."""

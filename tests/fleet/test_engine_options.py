@@ -27,6 +27,7 @@ def test_every_engine_that_can_be_chosen_is_known_and_every_known_one_can_be_cho
         ("command", {"source": "", "options": COMMAND | {"capabilities": ["chat", "tools"]}}),
         ("echo", {"source": ""}),
         ("transformers", {"options": {"long_inputs": "average", "max_memory_gb": 20}}),
+        ("transformers", {"source": "modelscope:Qwen/Qwen2.5-0.5B-Instruct"}),
     ],
 )
 def test_what_an_engine_takes_is_accepted(engine, given):
@@ -39,6 +40,8 @@ def test_what_an_engine_takes_is_accepted(engine, given):
         ("vllm", {"source": ""}, "source", "Say what to load"),
         ("vllm", {"source": "--trust-remote-code"}, "source", "cannot begin"),
         ("sglang", {"source": "demo"}, "source", "transformers only"),
+        ("vllm", {"source": "modelscope:a/b"}, "source", "Only the engine transformers"),
+        ("transformers", {"source": "modelscope:qwen"}, "source", "modelscope:owner/name"),
         ("llama.cpp", {"dtype": "float16"}, "dtype", "Leave “auto”"),
         ("vllm", {"quantization": "int3"}, "quantization", "write one of: awq"),
         ("mlx", {"quantization": "awq"}, "quantization", "does not quantize"),

@@ -143,8 +143,8 @@ def test_a_budget_of_which_half_is_used_is_warned_of_in_the_answer(call, gateway
 
 def test_the_models_say_whose_they_are(client, gateway):
     names = []
-    for source in ("Qwen/Qwen3-0.6B", "/models/mine", "demo"):
+    for source in ("Qwen/Qwen3-0.6B", "modelscope:Qwen/Qwen3-0.6B", "/models/mine", "demo"):
         Deployment.objects.update(source=source)
         gateway.refresh()
         names.append(client.models.retrieve("fake-1").owned_by)
-    assert names == ["Qwen", "flotilla", "flotilla"]
+    assert names == ["Qwen", "Qwen", "flotilla", "flotilla"]

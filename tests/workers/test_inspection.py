@@ -176,6 +176,14 @@ async def test_a_modelscope_model_that_a_replica_loads_by_its_path_is_not_delete
     assert folder.exists()
 
 
+async def test_a_modelscope_model_that_a_replica_loads_by_its_id_is_not_deleted(keeper, tmp_path):
+    folder = tmp_path / "modelscope" / "models" / "org--small"
+    (folder / "snapshots").mkdir(parents=True)
+    async with asking(keeper, replica("modelscope:org/small"), cache_dir=tmp_path) as ask:
+        assert (await ask("DELETE", STORE_PATH, source="org/small"))[0] == 409
+    assert folder.exists()
+
+
 async def test_a_folder_that_no_hub_made_is_neither_told_nor_deleted(keeper, tmp_path):
     mine = tmp_path / "modelscope" / "photographs" / "summer"
     mine.mkdir(parents=True)

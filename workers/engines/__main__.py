@@ -38,6 +38,8 @@ def main() -> int:
     # Before torch is imported. Spinning OpenMP threads halve the speed next to any busy neighbour.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Bars of downloads would fill the log; how far they are is told as the replica's progress.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     os.umask(0o077)
     try:
         return asyncio.run(run(socket, StatusLines()))

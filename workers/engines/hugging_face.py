@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
@@ -19,16 +18,11 @@ from huggingface_hub.errors import (
 from tqdm import tqdm
 
 from workers.engines.base import DownloadReport
+from workers.engines.hub_files import CODE, NEEDED, PICKLES, SPARE, check_room
 from workers.errors import LoadError
 
 logger = logging.getLogger(__name__)
 
-_NEEDED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
-_CODE = ("*.py",)
-_PICKLES = ("pytorch_model*.bin",)
-_SPARE = ("[!0-9]*/*.safetensors", "consolidated*.safetensors", "*.fp16*.safetensors", "*.fp32*.safetensors")
-"""The same weights again, for other programs or in another number format. Folders that begin with a digit belong to
-models in sentence-transformers' form."""
 _LONGEST_REASON = 300
 _BROKE_OFF = "Downloading {source!r} broke off: {reason}. The files that are whole are kept for the next try."
 _REMEDIES: dict[type[Exception], str] = {
@@ -52,9 +46,9 @@ _REMEDIES: dict[type[Exception], str] = {
 def download(source: str, report: DownloadReport, *, is_trusted: bool) -> Path:
     """The folder with this model; what is there already is not downloaded again. Raises LoadError."""
     try:
-        folder = _fetch(source, (*_NEEDED, *_CODE) if is_trusted else _NEEDED, report)
+        folder = _fetch(source, (*NEEDED, *CODE) if is_trusted else NEEDED, report)
         if is_trusted and not any(folder.glob("*.safetensors")):
-            folder = _fetch(source, (*_NEEDED, *_CODE, *_PICKLES), report)
+            folder = _fetch(source, (*NEEDED, *CODE, *PICKLES), report)
         return folder
     except LoadError:
         raise
@@ -65,7 +59,7 @@ def download(source: str, report: DownloadReport, *, is_trusted: bool) -> Path:
 
 
 def _fetch(source: str, patterns: Sequence[str], report: DownloadReport) -> Path:
-    wanted: dict[str, Any] = {"allow_patterns": list(patterns), "ignore_patterns": list(_SPARE)}
+    wanted: dict[str, Any] = {"allow_patterns": list(patterns), "ignore_patterns": list(SPARE)}
     try:
         files = snapshot_download(source, dry_run=True, **wanted)
     except DryRunError:
@@ -74,21 +68,11 @@ def _fetch(source: str, patterns: Sequence[str], report: DownloadReport) -> Path
     total = sum(file.file_size or 0 for file in files)
     missing = sum(file.file_size or 0 for file in files if file.will_download)
     if missing:
-        _check_room(source, missing)
+        check_room(source, missing, Path(constants.HF_HUB_CACHE))
         logger.info("Downloading %s: %.1f MB of %.1f MB are missing.", source, missing / 1e6, total / 1e6)
         report(total - missing, total)
     bar_class = _bar_class(lambda num_bytes: report(min(total, total - missing + num_bytes), total))
     return Path(snapshot_download(source, tqdm_class=bar_class, **wanted))
-
-
-def _check_room(source: str, missing: int) -> None:
-    cache = Path(constants.HF_HUB_CACHE).expanduser().absolute()
-    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.is_dir())).free
-    if free < missing:
-        raise LoadError(
-            f"{source!r} needs {missing / 1e9:.1f} GB more on this worker's disk, which has {free / 1e9:.1f} GB free. "
-            f"Make room in {cache}, or set HF_HOME to a folder on a larger disk."
-        )
 
 
 def _bar_class(tell: Callable[[int], None]) -> type[tqdm]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from protocol.engines import ENGINE_KINDS
+from protocol.engines import ENGINE_KINDS, MODELSCOPE
 from workers.engines.base import DownloadReport, EngineSpec
 from workers.engines.foreign_code import check_code
 from workers.errors import LoadError
@@ -19,12 +19,20 @@ def fetched(spec: EngineSpec, report: DownloadReport) -> EngineSpec:
         return spec
     source = resolve_source(spec.source)
     if not Path(source).is_dir():
-        # Only now, since it takes a second: most sources are folders.
-        from workers.engines.hugging_face import download
-
         check_code(spec)
-        source = str(download(source, report, is_trusted=bool(spec.options.get("trust_remote_code"))))
+        source = str(_downloaded(source, report, is_trusted=bool(spec.options.get("trust_remote_code"))))
     return replace(spec, source=source)
+
+
+def _downloaded(source: str, report: DownloadReport, *, is_trusted: bool) -> Path:
+    # Either library is imported only where it is needed, since that takes a second: most sources are folders.
+    if source.startswith(MODELSCOPE):
+        from workers.engines import modelscope
+
+        return modelscope.download(source.removeprefix(MODELSCOPE), report, is_trusted=is_trusted)
+    from workers.engines import hugging_face
+
+    return hugging_face.download(source, report, is_trusted=is_trusted)
 
 
 def resolve_source(source: str) -> str:

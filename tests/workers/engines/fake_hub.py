@@ -1,4 +1,4 @@
-"""A model hub on loopback, as huggingface_hub asks it: https://huggingface.co/docs/hub/api."""
+"""A model hub on loopback, as huggingface_hub (https://huggingface.co/docs/hub/api) and modelscope_hub ask it."""
 
 import asyncio
 import hashlib
@@ -34,6 +34,8 @@ class FakeHub:
         app.router.add_get("/api/models/{owner}/{name}/revision/main", self._info)
         app.router.add_get("/api/models/{owner}/{name}/tree/{commit}", self._tree)
         app.router.add_get("/{owner}/{name}/resolve/{commit}/{path:.+}", self._file)
+        app.router.add_get("/api/v1/models/{owner}/{name}/repo/files", self._modelscope_tree)
+        app.router.add_get("/api/v1/models/{owner}/{name}/repo", self._file)
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -59,13 +61,24 @@ class FakeHub:
         ]
         return web.json_response(listed)
 
+    async def _modelscope_tree(self, request: web.Request) -> web.Response:
+        if self.refusal or request.path != f"/api/v1/models/{self.source}/repo/files":
+            status = self.refusal[0] if self.refusal else 404
+            return web.json_response({"Code": status, "Message": "refused", "Success": False}, status=status)
+        listed = [
+            {"Type": "blob", "Path": path, "Size": len(content), "Sha256": hashlib.sha256(content).hexdigest()}
+            for path, content in self.files.items()
+        ]
+        return web.json_response({"Code": 200, "Data": {"Files": listed}, "Success": True})
+
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        path = request.match_info["path"]
+        path = request.match_info.get("path") or request.query["FilePath"]
         content = self.files[path]
         begin = request.http_range.start or 0
-        response = web.StreamResponse(
-            status=206 if begin else 200, headers={"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT}
-        )
+        headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT}
+        if begin:
+            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        response = web.StreamResponse(status=206 if begin else 200, headers=headers)
         response.content_length = len(content) - begin
         await response.prepare(request)
         if request.method == "GET":
