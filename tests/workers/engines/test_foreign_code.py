@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.workers.engines.conftest import collect
+from tests.workers.engines.conftest import collect, text_of
 from tests.workers.engines.tiny_models import save_model
 from workers.engines.base import EngineSpec, Generate, Sampling
 from workers.engines.transformers.engine import TransformersEngine
@@ -50,7 +50,7 @@ def pickled_model(tmp_path: Path) -> Path:
     return folder
 
 
-async def said(folder: Path, *, may_run_code: bool = True, **options: object) -> list[object]:
+async def said(folder: Path, *, may_run_code: bool = True, **options: object) -> str:
     """What the model in this folder says to some tokens."""
     spec = EngineSpec(
         engine="transformers", source=str(folder), device="cpu", options=options, may_run_code=may_run_code
@@ -59,7 +59,7 @@ async def said(folder: Path, *, may_run_code: bool = True, **options: object) ->
     try:
         await engine.load(lambda progress: None)
         asked = Generate(request_id="r", prompt_tokens=[5, 6, 7], max_tokens=8, sampling=Sampling(temperature=0))
-        return [event.text for event in await collect(await engine.generate(asked)) if hasattr(event, "text")]
+        return text_of(await collect(await engine.generate(asked)))
     finally:
         await engine.close()
 
