@@ -18,6 +18,7 @@ from django.contrib.auth import get_user_model
 from gateway.issuing import issue_key
 from gateway.models import UsageRecord
 from tests.journeys.waiting import wait_until
+from tests.processes import command_of
 from workers.demo_model import WEIGHTS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -90,7 +91,7 @@ def answers(client) -> bool:
 
 def server_of(worker) -> psutil.Process:
     """The child server itself, below the program that keeps it."""
-    (keeper,) = (found for found in worker.children() if "workers.children" in found.cmdline())
+    (keeper,) = (found for found in worker.children() if "workers.children" in command_of(found))
     return keeper.children()[0]
 
 

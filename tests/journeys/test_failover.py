@@ -12,6 +12,7 @@ from fleet.models import Worker
 from gateway.issuing import issue_key
 from gateway.models import CountSource, UsageRecord, UsageState
 from tests.journeys.waiting import PATIENCE_S, wait_until
+from tests.processes import command_of
 from tests.workers.engines.tiny_models import save_slow_model
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -57,12 +58,12 @@ def both_have_answered() -> bool:
 
 
 def engines_of(daemon) -> list[psutil.Process]:
-    return [child for child in daemon.children() if "workers.engines" in child.cmdline()]
+    return [child for child in daemon.children() if "workers.engines" in command_of(child)]
 
 
 def is_busy(engine: psutil.Process) -> bool:
     """Whether a request runs there, by its own word."""
-    command = engine.cmdline()
+    command = command_of(engine)
     socket = httpx2.HTTPTransport(uds=command[command.index("--socket") + 1])
     with httpx2.Client(transport=socket, base_url="http://engine") as door:
         return door.get("/stats").json()["num_running"] > 0

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from protocol.control import DesiredReplica, ReplicaPhase
+from tests.processes import command_of
 from workers.engine_process import EngineProcess
 from workers.liveness import PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from workers.programs import Programs
@@ -29,8 +30,7 @@ async def wait_for(condition: Callable[[], Any]) -> None:
 
 def engine_processes() -> list[psutil.Process]:
     """Those of this test; the process that runs it may have children that belong to the whole run."""
-    children = {child: child.as_dict(["cmdline"])["cmdline"] for child in psutil.Process().children()}
-    return [child for child, command in children.items() if "workers.engines" in (command or ())]
+    return [child for child in psutil.Process().children() if "workers.engines" in command_of(child)]
 
 
 class Daemon:

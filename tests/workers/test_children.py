@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from protocol.control import ReplicaPhase
+from tests.processes import command_of
 from tests.workers.conftest import PATIENCE_S, wait_for
 from workers.programs import Programs
 
@@ -37,7 +38,7 @@ def processes_below() -> list[psutil.Process]:
 
 
 def server_process() -> psutil.Process:
-    return next(found for found in processes_below() if str(SERVER) in found.cmdline())
+    return next(found for found in processes_below() if str(SERVER) in command_of(found))
 
 
 async def until(engine, phase: ReplicaPhase) -> None:

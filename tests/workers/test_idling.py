@@ -11,12 +11,13 @@ import pytest
 from aiohttp import web
 
 from protocol.control import DesiredReplica, ReplicaPhase
+from tests.processes import command_of
 from tests.workers.conftest import NO_PROGRAMS, SECRET, wait_for
 from workers.engine_process import EngineProcess
 from workers.reconciler import Reconciler
 from workers.server import WorkerServer
 
-SOON_S, NEVER = 0.2, None
+SOON_S, LATE_S, NEVER = 0.2, 1000.0, None
 GIB = 1 << 30
 
 
@@ -102,14 +103,7 @@ def room_for(num: int) -> Callable[[Reconciler], dict[str, int]]:
 
 
 def processes_of(engine: EngineProcess) -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if str(engine._socket_path) in _command(one)]
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    return [one for one in psutil.Process().children() if str(engine._socket_path) in command_of(one)]
 
 
 @pytest.fixture
@@ -124,11 +118,14 @@ async def small_machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         yield machine
 
 
-async def asleep(machine: Machine, source: str = "", **fields) -> EngineProcess:
-    await machine.want(echo("a", source, idle_unload_s=SOON_S, **fields))
+async def asleep(machine: Machine, source: str = "", *, sleeps_again: bool = False) -> EngineProcess:
+    """An engine that has gone to sleep; once awake, it stays so for long, unless asked to sleep again."""
+    machine.reconciler.want([echo("a", source, idle_unload_s=SOON_S)])
     await machine.become(ReplicaPhase.ASLEEP, "a")
     # Also until it is known what it has left: what starts earlier is taken for its own.
     await wait_for(lambda: not machine.reconciler._idling._deciding.locked())
+    if not sleeps_again:
+        await machine.want(echo("a", source, idle_unload_s=LATE_S))
     return machine.engine("a")
 
 
@@ -157,20 +154,22 @@ async def test_many_requests_at_once_wake_it_once_and_all_are_answered(machine):
 
 
 async def test_it_sleeps_again_when_nobody_asks_any_more(machine):
-    await asleep(machine)
+    await asleep(machine, sleeps_again=True)
     assert await machine.status_of(machine.chat("a")) == 200
     await machine.become(ReplicaPhase.ASLEEP, "a")
     assert await machine.status_of(machine.chat("a")) == 200
 
 
 async def test_an_engine_that_answers_does_not_sleep(machine):
-    await machine.want(echo("a", "delay=0.05,repeat=20", idle_unload_s=SOON_S))
+    source = "delay=0.05,repeat=1000"
+    engine = await asleep(machine, source, sleeps_again=True)
     async with machine.chat("a", "one two three", stream=True) as answer:
         await answer.content.readany()
-        before = processes_of(machine.engine("a"))
-        body = await answer.read()
-    assert body.endswith(b"data: [DONE]\n\n")
-    assert processes_of(machine.engine("a")) == before
+        before = processes_of(engine)
+        # Of words that come one after the other, so many take several times as long as it may be idle.
+        for _ in range(20):
+            await answer.content.readuntil(b"\n\n")
+        assert processes_of(engine) == before != []
 
 
 async def test_without_the_setting_it_never_sleeps_and_with_it_it_does_without_a_restart(machine):
@@ -251,7 +250,7 @@ async def test_health_of_one_that_sleeps_is_good(machine):
 async def two_of_which_one_fits(machine: Machine, **other) -> None:
     """`a` sleeps, then `b` is up."""
     await asleep(machine)
-    await machine.want(echo("a", idle_unload_s=1000), echo("b", **({"idle_unload_s": 1000} | other)))
+    await machine.want(echo("a", idle_unload_s=LATE_S), echo("b", **({"idle_unload_s": LATE_S} | other)))
 
 
 async def test_waking_one_puts_another_to_sleep_that_is_idle(small_machine):
@@ -283,7 +282,7 @@ async def test_one_that_is_busy_is_left_alone(small_machine):
 async def test_of_two_that_are_idle_the_one_that_was_used_longer_ago_sleeps(tmp_path_factory):
     async with running(tmp_path_factory.mktemp("m"), room_for(2)) as machine:
         await asleep(machine)
-        await machine.want(*(echo(name, idle_unload_s=1000) for name in "abc"))
+        await machine.want(*(echo(name, idle_unload_s=LATE_S) for name in "abc"))
         for name in "ba":
             assert await machine.status_of(machine.chat(name)) == 200
         assert (machine.phases("b"), machine.phases("c")) == ({ReplicaPhase.READY}, {ReplicaPhase.ASLEEP})
