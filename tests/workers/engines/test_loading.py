@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,24 @@ def test_a_cpu_never_gets_fp16_by_itself() -> None:
     assert choose_dtype("auto", {"": "cpu"}, lambda: 7_000_000_000) in (torch.float32, torch.bfloat16)
 
 
-def test_the_faster_number_of_threads_is_kept() -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
-    try:
-        assert tune_num_threads(lambda: torch.ones(8) @ torch.ones(8)) == torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("faster", [1, 2])
+def test_the_faster_number_of_threads_is_kept_also_where_the_machine_was_busy_for_a_moment(
+    faster: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disturbances = iter([9.0] * 5)
+
+    def time_forward(forward: Callable[[], None]) -> float:
+        forward()
+        return next(disturbances, 0.0) + (1.0 if torch.get_num_threads() == faster else 1.5)
+
+    monkeypatch.setattr("workers.engines.transformers.devices._timed", time_forward)
+    assert tune_num_threads(lambda: None) == torch.get_num_threads() == faster

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ SMALL_MODEL_PARAMETERS = 100_000_000
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NUM_TIMED_FORWARDS = 3
+_NUM_TURNS = 6
+"""A wrong number of threads costs a small model half of its speed, for as long as it is loaded."""
 _WEIGHTS_SHARE = 0.9
 """Of what is free, as transformers has it where nothing is asked for."""
 _GIB = 1024**3
@@ -98,14 +101,16 @@ def tune_num_threads(forward: Callable[[], Any]) -> int:
 
     Tiny models lose more by waking threads than they win. To be called in the thread that will run the model.
     """
-    candidates = {1, torch.get_num_threads()}
-    durations = {}
-    for number in candidates:
-        torch.set_num_threads(number)
-        durations[number] = time_forward(forward)
-    best = min(durations, key=durations.__getitem__)
+    candidates = sorted({1, torch.get_num_threads()})
+    durations = time_in_turns(*(partial(_run_with, number, forward) for number in candidates), num_rounds=_NUM_TURNS)
+    best = candidates[durations.index(min(durations))]
     torch.set_num_threads(best)
     return best
+
+
+def _run_with(num_threads: int, forward: Callable[[], Any]) -> None:
+    torch.set_num_threads(num_threads)
+    forward()
 
 
 def time_forward(forward: Callable[[], Any]) -> float:
