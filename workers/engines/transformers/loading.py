@@ -90,8 +90,7 @@ def _loaded(spec: EngineSpec, load: Callable[[str], Loaded]) -> Loaded:
 
 def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     check_code(spec)
-    # Pickled weights may be code, too: whoever trusts the one trusts the other.
-    is_trusted = bool(spec.options.get("trust_remote_code"))
+    is_trusted = _is_trusted(spec)
     config = AutoConfig.from_pretrained(source, trust_remote_code=is_trusted)
     is_classifier = is_classifier_model(config)
     sentence_model = SentenceModel() if is_classifier else read_sentence_model(source)
@@ -104,16 +103,8 @@ def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     is_causal = sees or (is_causal_model(config) and not sentence_model.is_declared)
     if sees or not is_causal:
         _check_is_not_compiled(spec)
-    device_map = choose_device_map(spec.device)
     auto_class = AutoModelForImageTextToText if sees else _auto_class(is_causal=is_causal, is_classifier=is_classifier)
-    dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config, is_trusted=is_trusted))
-    quantization = quantization_config(spec.quantization, dtype)
-    with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
-        model = auto_class.from_pretrained(
-            source, config=config, dtype=dtype, device_map=device_map, max_memory=choose_max_memory(spec, device_map),
-            use_safetensors=None if is_trusted else True, trust_remote_code=is_trusted,
-            **({"quantization_config": quantization} if quantization else {}),
-        )  # fmt: skip
+    model = _load_weights(spec, source, config, auto_class, report)
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,
@@ -130,6 +121,25 @@ def _load(spec: EngineSpec, source: str, report: Report) -> LoadedModel:
     )
 
 
+def _load_weights(spec: EngineSpec, source: str, config: Any, auto_class: Any, report: Report) -> Any:
+    """The model, on its devices and in its number format."""
+    is_trusted = _is_trusted(spec)
+    device_map = choose_device_map(spec.device)
+    dtype = choose_dtype(spec.dtype, device_map, lambda: _num_parameters(auto_class, config, is_trusted=is_trusted))
+    quantization = quantization_config(spec.quantization, dtype)
+    with _weights_reported(lambda done: report(0.1 + 0.8 * done)):
+        return auto_class.from_pretrained(
+            source, config=config, dtype=dtype, device_map=device_map, max_memory=choose_max_memory(spec, device_map),
+            use_safetensors=None if is_trusted else True, trust_remote_code=is_trusted,
+            **({"quantization_config": quantization} if quantization else {}),
+        )  # fmt: skip
+
+
+def _is_trusted(spec: EngineSpec) -> bool:
+    """Pickled weights may be code, too: whoever trusts the one trusts the other."""
+    return bool(spec.options.get("trust_remote_code"))
+
+
 def _load_processor(source: str, *, is_trusted: bool) -> Any:
     processor = AutoProcessor.from_pretrained(source, trust_remote_code=is_trusted)
     if not (getattr(processor, "image_token", None) and hasattr(processor, "image_processor")):
@@ -141,7 +151,7 @@ def _load_processor(source: str, *, is_trusted: bool) -> Any:
 
 
 def _load_speech(spec: EngineSpec, source: str, report: Report) -> tuple[Any, Any, Any]:
-    if spec.options.get("trust_remote_code"):
+    if _is_trusted(spec):
         raise LoadError("Models for speech bring no code of their own here. Leave the option trust_remote_code out.")
     if spec.quantization:
         raise LoadError("Models for speech are not quantized by this engine. Leave the quantization empty.")
